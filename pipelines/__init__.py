@@ -1,0 +1,60 @@
+"""Text to tensors and back: `pipeline` answers each task with a Transformer or an LSTM, behind one call.
+
+    from pipelines import pipeline
+
+    pipeline("translation")("I am happy")                    # [{"translation_text": "Je suis heureux."}]
+    pipeline("translation", model="lstm")                    # the same task, our LSTM
+    pipeline("sentiment-analysis", model="org/name@v1.0")    # a Hub checkpoint, pinned to a revision
+
+What comes back is a `transformers.Pipeline`. torch and transformers are imported when one is made, not here.
+"""
+
+import importlib
+
+from pipelines import hub
+from pipelines.errors import UserError, unknown
+
+__all__ = ["UserError", "kind", "pipeline"]
+
+ENGINES = ("auto", "torch")
+
+
+def pipeline(
+    task: str,
+    model="transformer",
+    *,
+    tokenizer=None,
+    engine: str = "auto",
+    device=None,
+    revision: str | None = None,
+    dtype=None,
+    **kwargs,
+):
+    """A `transformers.Pipeline` for `task`.
+
+    task: a Hub name (translation, translation_en_to_fr, summarization, text2text-generation, sentiment-analysis,
+        text-classification) or the name of a task that a bundled checkpoint answers (translate, sentiment).
+    model: "transformer" or "lstm" (bundled), a family ("t5", "bert"), a folder, a Hub id, "id@revision", or a loaded
+        `PreTrainedModel` (then `tokenizer` is needed).
+    tokenizer: a loaded tokenizer, a folder or a Hub id; default: the model's own.
+    device: None or "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps", a CUDA ordinal, -1 for the CPU.
+    dtype: default float32, also where the file holds float16: half precision on a CPU is many times slower.
+    kwargs: parameters of the pipeline and of `generate`, for every call.
+
+    Raises `UserError`, one line, where a name, a folder or a checkpoint can't serve.
+    """
+    if engine in ("ctranslate2", "onnx"):
+        raise UserError(f"engine {engine!r} is not available in this version: choose from {', '.join(ENGINES)}.")
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES)
+    hub.check_task(task, model)
+    from pipelines import loading
+
+    return loading.load(task, model, tokenizer=tokenizer, device=device, revision=revision, dtype=dtype, **kwargs)
+
+
+def kind(name: str):
+    """The module of a shape of task, e.g. `pipelines.text2text`. Raises `UserError` for an unknown one."""
+    if name not in hub.KINDS:
+        raise unknown("kind", name, hub.KINDS)
+    return importlib.import_module(f"pipelines.{name}")

@@ -1,0 +1,72 @@
+"""What the pipelines share: inputs of any iterable kind, and how many tokens a model can read at once."""
+
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch.utils.data import Dataset, IterableDataset
+
+PARTS_AT_ONCE = 8
+
+
+def normal(inputs):
+    """The inputs in one of the forms that `transformers.Pipeline` tells apart.
+
+    A text or dict stays one input; lists, generators and torch data sets stay; any other iterator becomes a generator
+    and any other collection (a tuple, a column of a `datasets` table, a pandas series) a list.
+    """
+    if isinstance(inputs, str | dict | list | Dataset) or not isinstance(inputs, Iterable):
+        return inputs
+    return (item for item in inputs) if isinstance(inputs, Iterator) else list(inputs)
+
+
+def stream(inputs) -> Iterator:
+    """One pass over the inputs, without a length: a text can become several parts, and torch's loader would warn."""
+    if isinstance(inputs, Dataset) and not isinstance(inputs, IterableDataset):
+        return map(inputs.__getitem__, range(len(inputs)))
+    return iter(inputs)
+
+
+def batched(pipe, inputs, parameters: dict) -> dict:
+    """The parameters of a call; where nobody says how many parts of a single long text go at once, PARTS_AT_ONCE do."""
+    free = pipe._batch_size is None and "batch_size" not in parameters and pipe.tokenizer.pad_token_id is not None
+    single = free and isinstance(inputs, str | dict)
+    return {"batch_size": PARTS_AT_ONCE, **parameters} if single else parameters
+
+
+def cuts(truncation) -> bool:
+    """Whether this value of the tokenizers' `truncation` asks for texts to be cut."""
+    return bool(truncation) and truncation != "do_not_truncate"
+
+
+def window(tokenizer, model) -> int | None:
+    """The most tokens the model reads at once, special tokens included; None where nothing sets a bound.
+
+    The tokenizer's `model_max_length` and the number of learned positions, whichever is less. T5's positions are
+    relative: its `n_positions` counts only where the tokenizer is silent.
+    """
+    limits = []
+    if 0 < tokenizer.model_max_length < 10**9:  # transformers writes 10**30 for "not known"
+        limits.append(tokenizer.model_max_length)
+    positions = getattr(model.config, "max_position_embeddings", None) or 0
+    if positions > 0:
+        table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+        padding = getattr(table, "padding_idx", None)
+        # RoBERTa and its kin number positions from padding_idx + 1, so that many places of the table go unused
+        limits.append(positions - (0 if padding is None else padding + 1))
+    if not limits and getattr(model.config, "n_positions", None):
+        limits.append(model.config.n_positions)
+    return min(limits, default=None)
+
+
+def given(parameters: dict) -> dict:
+    """The parameters that are not None: a call must not undo what the pipeline was made with."""
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
+def never_empty(features: dict, tokenizer) -> dict:
+    """The features (1, S) of one text; a text of no token at all, not even an end, becomes one end or unknown token."""
+    if features["input_ids"].shape[1]:
+        return dict(features)
+    nothing = next(i for i in (tokenizer.eos_token_id, tokenizer.unk_token_id, 0) if i is not None)
+    ids = torch.full((1, 1), nothing, dtype=torch.long)
+    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}

@@ -1,0 +1,149 @@
+"""Loads what `pipelines.pipeline` was asked for: model, tokenizer, device, as one `transformers.Pipeline`.
+
+Weights are read from safetensors only and no code of a checkpoint is run. Errors of loading become one line.
+"""
+
+import contextlib
+import os
+import warnings
+
+import torch
+from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers.models import auto
+from transformers.utils import logging
+
+import pipelines
+import pipelines.lstm  # registers the LSTM family with the Auto classes
+from pipelines import hub
+from pipelines.errors import UserError
+
+SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "MarianMTModel"
+    "ForConditionalGeneration": "text2text",
+    "MTModel": "text2text",
+    "ForSequenceClassification": "text_classification",
+}
+
+
+def load(task, model, *, tokenizer=None, device=None, revision=None, dtype=None, **kwargs):
+    """See `pipelines.pipeline`."""
+    device = torch_device(device)
+    if isinstance(model, PreTrainedModel):
+        if tokenizer is None:
+            raise UserError("a loaded model needs its tokenizer: pipeline(task, model=model, tokenizer=tokenizer).")
+        source, options = None, {}
+        hub_task = hub.hub_task(task) or _task_of(model.config, task)
+    else:
+        source, options = _source(task, model, revision)
+        config = _read(task, source, options, lambda: AutoConfig.from_pretrained(source, **options))
+        hub_task = hub.hub_task(task) or _task_of(config, task)
+    shape = pipelines.kind(hub.kind_of(hub_task))
+    if source is not None:
+        model = _model(task, shape, source, options, config, dtype)
+    tokenizer = _tokenizer(task, source if tokenizer is None else tokenizer, options if tokenizer is None else None)
+    return shape.make(hub_task, model=model, tokenizer=tokenizer, device=device, **kwargs)
+
+
+def torch_device(device) -> torch.device:
+    """The device meant by None, "auto", a name, an ordinal or a `torch.device`. `UserError` where it isn't here."""
+    if device is None or device == "auto":
+        here = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(here)
+    if isinstance(device, int):
+        device = "cpu" if device < 0 else f"cuda:{device}"
+    try:
+        device = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UserError(f"unknown device {device!r}: choose from auto, cpu, cuda, cuda:N, mps.") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"no device {device} here: {torch.cuda.device_count()} CUDA devices; choose auto or cpu.")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("no device mps here: choose auto or cpu.")
+    return device
+
+
+def _source(task: str, model, revision: str | None) -> tuple[str, dict]:
+    """What to hand to `from_pretrained`: a folder or Hub id, and the options that both model and tokenizer take."""
+    source, named = hub.resolve(task, model)
+    if os.path.isdir(source):
+        if not os.path.isfile(os.path.join(source, "config.json")):
+            raise UserError(f"{source} is no checkpoint: it has no config.json. {hub.offer(task, str(model))}")
+        return source, {"local_files_only": True, "trust_remote_code": False}
+    if revision and named and revision != named:
+        raise UserError(f"two revisions of {source} are named: {named!r} and {revision!r}.")
+    return source, {
+        "revision": revision or named or "main",
+        "local_files_only": hub.offline(),
+        "trust_remote_code": False,
+    }
+
+
+def _read(task: str, source: str, options: dict, read):
+    """`read()`, with what transformers says of a missing or broken checkpoint as one line."""
+    try:
+        return read()
+    except UserError:
+        raise
+    except Exception as error:  # OSError, ValueError, KeyError, SafetensorError …: the loaders raise what they like
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if os.path.isdir(source):
+            raise UserError(f"{source} can't be loaded: {first}") from error
+        where = f"{source}@{options['revision']}" if options["revision"] != "main" else source
+        if options["local_files_only"]:
+            first = "the Hub is out of reach and its cache doesn't have it"
+        raise UserError(f"model {where!r} can't be loaded: {first}. {hub.offer(task, source)}") from error
+
+
+def _task_of(config, task: str) -> str:
+    """The Hub task for a name that only the checkpoint can explain, from the model class it names."""
+    for name in config.architectures or ():
+        for ending, shape in SHAPES.items():
+            if name.endswith(ending):
+                return hub.KINDS[shape]
+    named = ", ".join(config.architectures or ()) or "no model class"
+    raise UserError(f"can't tell what kind of task {task!r} is: its checkpoint names {named}.")
+
+
+def _model(task: str, shape, source: str, options: dict, config, dtype):
+    """The model, in float32 unless told otherwise, with every weight from the file."""
+    loader = getattr(auto, shape.AUTO)
+    if type(config) not in loader._model_mapping:
+        raise UserError(f"{source} is a {config.model_type} model, which can't do {task}.")
+    with _no_bar(os.path.isdir(source)):
+        model, report = _read(
+            task,
+            source,
+            options,
+            lambda: loader.from_pretrained(
+                source, dtype=dtype or torch.float32, use_safetensors=True, output_loading_info=True, **options
+            ),
+        )
+    parameters = dict(model.named_parameters())
+    missing = sorted(name for name in report["missing_keys"] if name in parameters)
+    if missing:
+        # transformers would draw these at random and answer nonsense
+        raise UserError(f"{source} was not trained for {task}: it has no weights for {', '.join(missing[:3])}.")
+    return model
+
+
+@contextlib.contextmanager
+def _no_bar(hide: bool):
+    """Without transformers' progress bar while a folder loads: it is there in a moment, and a download has its own."""
+    hide = hide and logging.is_progress_bar_enabled()
+    if hide:
+        logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if hide:
+            logging.enable_progress_bar()
+
+
+def _tokenizer(task: str, tokenizer, options: dict | None):
+    if not isinstance(tokenizer, str | os.PathLike):
+        return tokenizer
+    if options is None:
+        tokenizer, options = _source(task, tokenizer, None)
+    with warnings.catch_warnings():
+        # Marian's tokenizer recommends a package that it doesn't use since transformers 4
+        warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
+        return _read(task, tokenizer, options, lambda: AutoTokenizer.from_pretrained(tokenizer, **options))

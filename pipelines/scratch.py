@@ -1,0 +1,127 @@
+"""New tokenizers and new models, for training from random weights (or from another model's static embeddings)."""
+
+import io
+
+import torch
+import transformers
+from transformers import AutoConfig, BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5Tokenizer
+
+import pipelines
+from pipelines.errors import UserError, unknown
+
+
+def sentencepiece_tokenizer(texts, size: int, prefix: str = "") -> T5Tokenizer:
+    """A T5 tokenizer over a unigram vocabulary of at most `size` pieces trained on `texts` (an iterable of str).
+
+    `prefix`, the task's instruction, becomes one token. The same texts give the same vocabulary: one thread, and
+    every text is read in order.
+    """
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    file = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_writer=file,
+        vocab_size=size,
+        hard_vocab_limit=False,  # a small corpus may not have as many pieces
+        character_coverage=0.9998,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        num_threads=1,
+        minloglevel=2,
+    )
+    model = sentencepiece_model_pb2.ModelProto.FromString(file.getvalue())
+    tokenizer = T5Tokenizer(
+        vocab=[(piece.piece, piece.score) for piece in model.pieces],
+        _spm_precompiled_charsmap=model.normalizer_spec.precompiled_charsmap,
+        extra_ids=0,
+    )
+    if prefix:
+        tokenizer.add_tokens([prefix.strip()])
+    return tokenizer
+
+
+def wordpiece_tokenizer(texts, size: int) -> BertTokenizer:
+    """A lower-casing BERT tokenizer over a WordPiece vocabulary of at most `size` pieces trained on `texts`."""
+    return BertTokenizer().train_new_from_iterator(iter(texts), vocab_size=size)
+
+
+def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts) -> tuple[BertTokenizer, list[int]]:
+    """A BERT tokenizer that keeps only the pieces that `texts` use, and the old id of each piece kept.
+
+    Single characters stay, so that a word not seen in `texts` still comes apart into known pieces.
+    """
+    used = {piece for ids in tokenizer(list(texts))["input_ids"] for piece in ids}
+    special = set(tokenizer.all_special_ids)
+    kept = [
+        (piece, old)
+        for piece, old in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        if old in used or old in special or len(piece.removeprefix("##")) == 1
+    ]
+    vocabulary = {piece: new for new, (piece, _) in enumerate(kept)}
+    lower = tokenizer.backend_tokenizer.normalizer.lowercase
+    return BertTokenizer(vocab=vocabulary, do_lower_case=lower), [old for _, old in kept]
+
+
+def new_tokenizer(kind: str, texts, size: int, prefix: str = "") -> PreTrainedTokenizerBase:
+    """The tokenizer both arms of a pairing share: sentencepiece where text is written, WordPiece where it is read."""
+    if kind in ("text2text", "text_generation"):
+        return sentencepiece_tokenizer(texts, size, prefix)
+    return wordpiece_tokenizer(texts, size)
+
+
+def new_model(
+    kind: str, family: str, tokenizer, sizes: dict, labels: tuple[str, ...] = (), embeddings: torch.Tensor | None = None
+) -> PreTrainedModel:
+    """A model with random weights. `sizes` are fields of the family's configuration.
+
+    `embeddings` (V, E) replace the token embeddings, V being the tokenizer's length.
+    Raises `UserError` for a size that the family's configuration does not have.
+    """
+    import pipelines.lstm  # noqa: F401  registers the family
+
+    known = AutoConfig.for_model(family).to_dict()
+    for name in sizes:
+        if name not in known:
+            raise unknown(f"size of a {family} model", name, [key for key in known if not key.startswith("_")])
+    config = AutoConfig.for_model(
+        family,
+        vocab_size=len(tokenizer),
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **label_fields(labels),
+        **sizes,
+    )
+    if kind == "text2text":
+        config.decoder_start_token_id = tokenizer.pad_token_id
+    model = getattr(transformers, pipelines.kind(kind).AUTO).from_config(config)
+    if embeddings is not None:
+        table = model.get_input_embeddings().weight
+        if table.shape != embeddings.shape:
+            raise UserError(
+                f"static embeddings are {tuple(embeddings.shape)}, the model's {tuple(table.shape)}: "
+                f"set its width (d_model) to {embeddings.shape[1]}"
+            )
+        table.data.copy_(embeddings)
+    return model
+
+
+def label_fields(labels: tuple[str, ...]) -> dict:
+    """The configuration fields that name a classifier's labels."""
+    if not labels:
+        return {}
+    return {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
+
+
+def static_embeddings(folder: str, revision: str | None, texts) -> tuple[BertTokenizer, torch.Tensor]:
+    """A pruned tokenizer and the matching rows (V, E) of another encoder's input embeddings, as GloVe served once."""
+    tokenizer, kept = pruned_wordpiece(
+        transformers.AutoTokenizer.from_pretrained(folder, revision=revision), texts
+    )
+    encoder = transformers.AutoModel.from_pretrained(
+        folder, revision=revision, dtype=torch.float32, use_safetensors=True
+    )
+    return tokenizer, encoder.get_input_embeddings().weight.detach()[kept].clone()

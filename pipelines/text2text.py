@@ -1,0 +1,299 @@
+"""Text to text: translation, summarization, text2text-generation. T5, Marian, BART …, and our LSTM encoder-decoder.
+
+transformers 5 removed these pipelines; `Text2TextPipeline` gives them back, with the calls and outputs of version 4.
+"""
+
+import logging
+
+import torch
+import torch.nn.functional as F
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers.pipelines.base import ChunkPipeline
+
+from pipelines import chunks, windows
+from pipelines.errors import UserError
+
+AUTO = "AutoModelForSeq2SeqLM"
+# Hub task → what its output keys start with; and how long an answer may get where neither the caller nor the
+# checkpoint says: this many tokens and so many times the source's. (transformers 4 stopped at 256 for any source.)
+_TASKS = {
+    "translation": ("translation", 32, 2.0),
+    "summarization": ("summary", 256, 0.0),
+    "text2text-generation": ("generated", 256, 1.0),
+}
+logger = logging.getLogger(__name__)
+
+
+def make(task: str, **kwargs) -> "Text2TextPipeline":
+    """The pipeline for a Hub task of this shape."""
+    return Text2TextPipeline(task=task, **kwargs)
+
+
+def answer(output) -> str:
+    """The text in one output of the pipeline, whatever the task calls it (`translation_text`, `summary_text`, …)."""
+    record = output[0] if isinstance(output, list) else output
+    return next(value for key, value in record.items() if key.endswith("_text"))
+
+
+class Text2TextPipeline(ChunkPipeline):
+    """Answers texts with texts: {"translation_text"}, {"summary_text"} or {"generated_text"}, by its `task`.
+
+    A text → [{…}]; a list → [{…}, …] (a list of lists where `num_return_sequences` > 1); a generator, an iterator or a
+    torch data set → an iterator of [{…}]. A blank text has a blank answer.
+
+    The checkpoint's `task_specific_params` for the task (a prefix, settings of `generate`) hold where the caller sets
+    nothing else. A text longer than the window is split, at sentence ends where possible, and the answers are joined;
+    it is cut only where `truncation` asks for it. Batches mix the parts of several texts.
+
+    Parameters, for all calls or per call, besides those of `generate`:
+        truncation: as tokenizers take it; True cuts at the window instead of splitting.
+        window: the most tokens to read at once, prefix and special tokens included; default: the checkpoint's.
+        split_sentences: answer sentence by sentence, for models trained on single sentences; default: what the
+            checkpoint's `task_specific_params` say, else False. Line breaks stay.
+        src_lang, tgt_lang: languages, for the multilingual models whose tokenizers take them.
+        return_text, return_tensors: give `…_text` (default), `…_token_ids`, or both.
+        clean_up_tokenization_spaces: as in `tokenizer.decode`; default False.
+        stop_sequence: generation ends at the first token of this text.
+    """
+
+    _load_processor = False
+    _load_image_processor = False
+    _load_feature_extractor = False
+    _load_tokenizer = True
+    _pipeline_calls_generate = True
+    _default_generation_config = GenerationConfig(num_beams=4)  # transformers 4's documented default
+
+    def __init__(self, model, task: str = "text2text-generation", **kwargs):
+        settings = getattr(model.config, "task_specific_params", None) or {}
+        if task == "translation" and task not in settings:
+            pairs = [name for name in settings if name.startswith("translation_")]
+            task = pairs[0] if pairs else task  # as transformers 4 chose
+            if len(pairs) > 1:
+                logger.warning(f"'translation' can be {', '.join(pairs)} with this model: taking {task!r}.")
+        self._settings = dict(settings.get(task) or {})
+        prefix = self._settings.pop("prefix", None) or getattr(model.config, "prefix", None)
+        self._by_sentence = self._settings.pop("split_sentences", False)
+        self.return_name, *self._length = _TASKS["translation" if task.startswith("translation") else task]
+        super().__init__(model=model, task=task, **kwargs)
+        self.prefix = prefix or ""
+        self._window = chunks.window(self.tokenizer, self.model)
+        self._told = False  # of answers cut by a limit
+
+    def check_model_type(self, supported_models):
+        pass  # the Auto class that loaded the model has decided
+
+    def _sanitize_parameters(
+        self,
+        truncation=None,
+        window=None,
+        split_sentences=None,
+        src_lang=None,
+        tgt_lang=None,
+        return_text=None,
+        return_tensors=None,
+        clean_up_tokenization_spaces=None,
+        stop_sequence=None,
+        **generate,
+    ):
+        reading = {"truncation": truncation, "window": window, "split_sentences": split_sentences}
+        writing = {"return_text": return_text, "return_tensors": return_tensors}
+        if stop_sequence is not None:
+            generate["eos_token_id"] = self.tokenizer.encode(stop_sequence, add_special_tokens=False)[0]
+        return (
+            chunks.given(reading | {"src_lang": src_lang, "tgt_lang": tgt_lang}),
+            generate,
+            chunks.given(writing | {"clean_up_tokenization_spaces": clean_up_tokenization_spaces}),
+        )
+
+    def __call__(self, inputs, **kwargs):
+        inputs = chunks.normal(inputs)
+        if not isinstance(inputs, list):
+            return super().__call__(inputs, **chunks.batched(self, inputs, kwargs))
+        outputs = super().__call__(inputs, **kwargs) if inputs else []
+        return [output[0] for output in outputs] if all(len(output) == 1 for output in outputs) else outputs
+
+    def get_iterator(self, inputs, *args):
+        return iter(super().get_iterator(chunks.stream(inputs), *args))
+
+    # --- a text → parts ---
+
+    def preprocess(self, text, truncation=None, window=None, split_sentences=None, src_lang=None, tgt_lang=None):
+        if not isinstance(text, str):
+            raise UserError(f"{self.task} takes texts, not {type(text).__name__}: {str(text)[:60]!r}")
+        by_sentence = self._by_sentence if split_sentences is None else split_sentences
+        if chunks.cuts(truncation):
+            parts = [(text, "")]
+        else:
+            truncation, parts = False, self._parts(text, window or self._room(), by_sentence)
+        for i, (part, gap) in enumerate(parts):
+            features = self._encode(part, truncation, window or self._window, src_lang, tgt_lang)
+            yield {**features, "gap": gap, "blank": not part.strip(), "is_last": i == len(parts) - 1}
+
+    def _parts(self, text: str, window: int | None, by_sentence: bool) -> list[tuple[str, str]]:
+        def length(part: str) -> int:
+            return len(self.tokenizer(self.prefix + part, verbose=False)["input_ids"])
+
+        if window and length("") >= window:
+            raise UserError(f"a window of {window} tokens has no room for a text: the prefix alone has {length('')}.")
+        parts = []
+        for sentence, gap in windows.sentences(text) if by_sentence and text.strip() else [(text, "")]:
+            if window and length(sentence) > window:
+                *most, (end, _) = windows.split(sentence, length, window)
+                parts += [*most, (end, gap)]
+            else:
+                parts.append((sentence, gap))
+        return parts
+
+    def _encode(self, part: str, truncation, window: int | None, src_lang, tgt_lang) -> dict:
+        """input_ids and attention_mask (1, S); from some multilingual tokenizers also forced_bos_token_id, an int."""
+        cut = {"truncation": truncation, "max_length": window if truncation else None}
+        words = self.task.split("_")
+        if src_lang is None and tgt_lang is None and len(words) == 4:
+            src_lang, tgt_lang = words[1], words[3]
+        if self.return_name == "translation" and hasattr(self.tokenizer, "_build_translation_inputs"):
+            features = self.tokenizer._build_translation_inputs(
+                part, return_tensors="pt", src_lang=src_lang, tgt_lang=tgt_lang, **cut
+            )
+        else:
+            features = self.tokenizer(self.prefix + part, return_tensors="pt", verbose=False, **cut)
+        features.pop("token_type_ids", None)  # made by some tokenizers, refused by `generate`
+        return chunks.never_empty(features, self.tokenizer)
+
+    def _room(self) -> int | None:
+        """The longest part: the window, and for a translation no more than the checkpoint's limit on answers allows."""
+        longest = self._settings.get("max_length") or self.model.generation_config.max_length
+        if self.return_name == "translation" and longest and self._window:
+            return min(self._window, int(0.9 * longest))  # where transformers 4 began to warn
+        return self._window
+
+    # --- parts → answers ---
+
+    def _forward(self, features, **generate):
+        gap, blank, last = (features.pop(name) for name in ("gap", "blank", "is_last"))
+        if isinstance(features.get("forced_bos_token_id"), list):  # from a batch: one a part, all the same
+            features["forced_bos_token_id"] = features["forced_bos_token_id"][0]
+        rows = features["input_ids"].shape[0]
+        output = self.model.generate(**features, **self._generation(generate, features["attention_mask"]))
+        ids = getattr(output, "sequences", output)  # (rows * n, T)
+        self._tell_of_cuts(ids, generate)
+        return {"output_ids": ids.view(rows, -1, ids.shape[-1]), "gap": gap, "blank": blank, "is_last": last}
+
+    def _generation(self, call: dict, mask: torch.Tensor) -> dict:
+        """Arguments of `generate`: the call's, over the pipeline's, over the checkpoint's for the task, over ours.
+
+        mask (B, S) gives the lengths of the sources, for a limit where none of them sets one.
+        """
+        caller = call if "generation_config" in call else {**self._generate_kwargs, **call}
+        own = dict(caller) if "generation_config" in caller else {**self._settings, **caller}
+        for length, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
+            if length in caller and other in self._get_set_generation_params(own) and other not in caller:
+                own[other] = None  # the caller's limit replaces the checkpoint's, however each is written
+        if own.get("streamer") is not None and "num_beams" not in caller:
+            own["num_beams"] = 1  # a stream can't take words back
+        chosen = self._get_set_generation_params(own)
+        if chosen.get("max_length") is not None or chosen.get("max_new_tokens") is not None:
+            return self._prepare_generate_kwargs(own)
+        least, ratio = self._length
+        limits = (least + ratio * mask.sum(1)).long()  # (B,)
+        positions = getattr(self.model.config, "max_position_embeddings", None) or 0
+        if positions > 0:
+            limits = limits.clamp(max=positions - 2)
+        own["stopping_criteria"] = StoppingCriteriaList([*own.get("stopping_criteria", ()), RowLimits(limits)])
+        # one more than any row gets, so that nothing `generate` does at its own limit depends on the rest of the batch
+        return self._prepare_generate_kwargs(own, max_new_tokens=int(limits.max()) + 1)
+
+    def _tell_of_cuts(self, ids: torch.Tensor, call: dict) -> None:
+        """A warning, once, where an answer has no end because it met a limit that the caller didn't set."""
+        ends = self.model.generation_config.eos_token_id
+        asked = {"max_length", "max_new_tokens", "eos_token_id", "generation_config"} & {
+            **self._generate_kwargs,
+            **call,
+        }.keys()
+        if self._told or asked or ends is None:
+            return
+        if not torch.isin(ids[:, 1:], torch.tensor(ends, device=ids.device)).any(1).all():
+            self._told = True
+            logger.warning("An answer met the limit on its length and may stop short: see max_new_tokens.")
+
+    def postprocess(self, parts, return_text=None, return_tensors=False, clean_up_tokenization_spaces=False):
+        gaps = [part["gap"] for part in parts]
+        records = []
+        for i in range(parts[0]["output_ids"].shape[1]):
+            answers = [self._unpadded(part["output_ids"][0, i])[: 0 if part["blank"] else None] for part in parts]
+            record = {}
+            if return_tensors:
+                record[f"{self.return_name}_token_ids"] = torch.cat(answers)
+            if return_text or not return_tensors:
+                texts = [
+                    self.tokenizer.decode(
+                        ids, skip_special_tokens=True, clean_up_tokenization_spaces=clean_up_tokenization_spaces
+                    )
+                    for ids in answers
+                ]
+                record[f"{self.return_name}_text"] = windows.join(texts, gaps)
+            records.append(record)
+        return records
+
+    def _unpadded(self, ids: torch.Tensor) -> torch.Tensor:
+        """ids (T,) without what pads them to the longest answer of their batch."""
+        real = (ids != self.tokenizer.pad_token_id).nonzero()
+        return ids[: int(real[-1]) + 1] if len(real) else ids[:0]
+
+
+class RowLimits(StoppingCriteria):
+    """Ends each answer at its own number of new tokens, so that it doesn't depend on the rest of its batch."""
+
+    def __init__(self, limits: torch.Tensor):
+        self.limits = limits  # (B,)
+
+    def __call__(self, input_ids, scores, **kwargs):
+        copies = input_ids.shape[0] // len(self.limits)  # beams, or samples, of each row
+        return input_ids.shape[1] - 1 >= self.limits.repeat_interleave(copies)  # (B * copies,); 1: the start token
+
+
+# --- for training ---
+
+
+def features(tokenizer, inputs: list[str], targets: list[list[str]], *, prefix="", labels=(), max_length=256) -> dict:
+    """Token ids of sources and of each row's first reference: {"input_ids": [[…]], "labels": [[…]]}, ragged.
+
+    Pairs with a side of more than `max_length` tokens are left out: half a sentence is no translation.
+    """
+    source = tokenizer([prefix + text for text in inputs])["input_ids"]
+    target = tokenizer(text_target=[references[0] for references in targets])["input_ids"]
+    kept = [i for i in range(len(source)) if max(len(source[i]), len(target[i])) <= max_length]
+    return {"input_ids": [source[i] for i in kept], "labels": [target[i] for i in kept]}
+
+
+def collate(rows: list[dict], config) -> dict[str, torch.Tensor]:
+    """A padded batch: input_ids, attention_mask (B, S); decoder_input_ids, labels (B, T), labels -100 where padded."""
+    ids, mask = pad([row["input_ids"] for row in rows], config.pad_token_id)
+    labels, _ = pad([row["labels"] for row in rows], -100)
+    shifted = [[config.decoder_start_token_id, *row["labels"][:-1]] for row in rows]
+    decoder_ids, _ = pad(shifted, config.pad_token_id)
+    return {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": decoder_ids, "labels": labels}
+
+
+def loss(model, batch: dict, label_smoothing: float = 0.0) -> torch.Tensor:
+    """Cross-entropy summed over the target tokens of a batch (a scalar)."""
+    labels = batch.pop("labels")  # (B, T); given to the model, it would compute a loss of its own as well
+    logits = model(**batch, use_cache=False).logits.float()  # (B, T, V)
+    return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum", label_smoothing=label_smoothing)
+
+
+def count(row: dict) -> int:
+    """How many terms `loss` sums for a row."""
+    return len(row["labels"])
+
+
+def length(row: dict) -> int:
+    """Tokens of a row, both sides: what batches are grouped and budgeted by."""
+    return len(row["input_ids"]) + len(row["labels"])
+
+
+def pad(sequences: list[list[int]], value: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right-padded ids and their mask, both (B, longest) int64."""
+    width = max(map(len, sequences))
+    ids = torch.tensor([row + [value] * (width - len(row)) for row in sequences])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in sequences])
+    return ids, mask

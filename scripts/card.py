@@ -1,0 +1,106 @@
+"""The model card of a trained checkpoint: what it was made from, how, on what, and how well it does."""
+
+import platform
+import subprocess
+from datetime import date
+
+import torch
+import transformers
+
+from tasks import data
+
+
+def environment(accelerator, seed: int) -> dict:
+    """Hardware and versions of this process, as result files state them."""
+    cuda = accelerator.device.type == "cuda"
+    return {
+        "device": accelerator.device.type,
+        "hardware": torch.cuda.get_device_name() if cuda else processor(),
+        "processes": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "mixed_precision": accelerator.mixed_precision,
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "commit": commit(),
+        "seed": seed,
+    }
+
+
+def processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def commit() -> str | None:
+    """The checkout's commit, or None outside one."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found.stdout.strip() or None
+
+
+def render(task, recipe, record: dict) -> str:
+    """The card as Markdown with the Hub's YAML head, from a training's record (`results/training/*.json`)."""
+    env, family = record["environment"], record["family"]
+    arm = "LSTM baseline" if family == "lstm" else f"{family.upper()} arm"
+    sources = list(dict.fromkeys(data.bare(source) for source in (recipe.data or task.sources)))
+    licences = "\n".join(f"- `{source}`: {task.licences.get(source, 'see its own page')}" for source in sources)
+    scores = "\n".join(f"| {key} | {value:.4g} |" for key, value in record["validation"].items())
+    start = (
+        f"fine-tuned from `{recipe.init}`" if recipe.init
+        else f"random weights, token embeddings from `{recipe.embeddings}` (as GloVe served once)" if recipe.embeddings
+        else "random weights"
+    )  # fmt: skip
+    lora = f", through LoRA adapters of rank {recipe.lora}, merged" if recipe.lora else ""
+    languages = "[en, fr]" if task.name == "translate" else "[en]"
+    base = f"base_model: {recipe.init}\n" if recipe.init else ""
+    return f"""---
+library_name: transformers
+license: other
+language: {languages}
+datasets: [{", ".join(sources)}]
+{base}tags: [duet, {task.name}, {family}]
+---
+# {task.name}: {arm}
+
+{task.title[0].upper() + task.title[1:]}. One arm of a pairing of the Duet toolkit; the other arm was trained on the
+same data by the same loop.
+
+    from pipelines import pipeline
+    pipeline("{task.name}", model="{"lstm" if family == "lstm" else "transformer"}")({task.example!r})
+
+## Scores on the validation split ({record["data"]["validation"]:,} rows)
+
+| metric | value |
+|---|---|
+{scores}
+
+The harness's table, with intervals and cost, is in the project's README.
+
+## How it was made
+
+- Start: {start}{lora}. {record["parameters"]:,} parameters, stored as {recipe.dtype}.
+- Data: {record["data"]["train"]}, train splits, {record["data"]["rows"]:,} rows (a source named twice counts twice).
+- Training: {record["steps"]:,} steps ({record["epochs"]:g} epochs at most; best at step {record["best_step"]:,}),
+  {record["tokens"]:,} tokens in {record["minutes"]:.0f} minutes, {record["tokens_per_s"]:,.0f} tokens/s.
+- Recipe: {recipe.optimizer}, learning rate {recipe.learning_rate:g}, warm-up {recipe.warmup} steps, {recipe.schedule}
+  decay, batches of {recipe.tokens_per_batch:,} tokens x {recipe.accumulate} x {env["processes"]} processes, label
+  smoothing {recipe.label_smoothing:g}, seed {recipe.seed}. New model's sizes: `{recipe.sizes}`.
+- Hardware: {env["hardware"]}, {env["threads"]} threads, {env["device"]}, {env["mixed_precision"]} mixed precision,
+  torch {env["torch"]}, transformers {env["transformers"]}, Python {env["python"]}, {date.today()}.
+
+## Licences of the data
+
+{licences}
+
+## Limits
+
+A small model, trained on the data named above and nothing else: it knows that domain and little beyond it. It is made
+for measuring one architecture against another and for working offline, not for decisions about people.
+"""

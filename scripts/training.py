@@ -1,0 +1,428 @@
+"""The loop behind `scripts.finetune`: batches, steps, validation, states, and the checkpoint at the end."""
+
+import dataclasses
+import json
+import math
+import resource
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import torch
+from accelerate.utils import gather_object
+from torch.utils.data import DataLoader
+
+import pipelines
+from pipelines import hub, scratch
+from pipelines.errors import UserError
+from scripts import card, state
+from scripts.batches import batches, steps
+from tasks import data
+from tasks.metrics import metrics_of
+from tasks.predict import predict_all
+
+LOG_EVERY = 10  # steps between log lines, and between looks at the clock where several processes must agree
+HELD_OUT = 0.05  # share of a user's own file that validates, where no split of its own does
+
+
+class Training:
+    """One run. `progress` is all that changes besides weights and optimizer, and is saved with them."""
+
+    def __init__(self, accelerator, task, family: str, recipe, folder: Path):
+        self.accelerator, self.task, self.family, self.recipe = accelerator, task, family, recipe
+        self.folder, self.own = folder, folder / "training"
+        self.kind = pipelines.kind(task.kind)
+        self.progress = {"step": 0, "best": None, "best_step": 0, "bad": 0, "seconds": 0.0, "tokens": 0, "padded": 0}
+        sources = list(recipe.data or task.sources)
+        self.say(f"{task.name} {family}: reading {' + '.join(sources)}")
+        self.train_rows, self.validation_rows = read_splits(task, sources, recipe.validation_limit, recipe.seed)
+        with accelerator.main_process_first():
+            self.tokenizer, model = self._start()
+        self.prefix = task.prefix if family == "t5" else ""
+        columns = self.kind.features(
+            self.tokenizer, self.train_rows.inputs, self.train_rows.targets,
+            prefix=self.prefix, labels=task.labels, max_length=recipe.max_length,
+        )  # fmt: skip
+        self.rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+        if not self.rows:
+            raise UserError(f"nothing to train on: no row of {self.train_rows.source} fits {recipe.max_length} tokens")
+        self.lengths = [self.kind.length(row) for row in self.rows]
+        self.say(
+            f"{len(self.rows):,} rows to train on ({len(self.train_rows) - len(self.rows):,} too long), "
+            f"{len(self.validation_rows):,} to validate, {model.num_parameters():,} parameters"
+        )
+        self.config = model.config
+        optimizer = make_optimizer(recipe, model)
+        self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self.plan = self._plan()
+        self.total = recipe.max_steps or sum(len(epoch) for epoch in self.plan)
+        found = state.load(self.own, self.bare, self.optimizer)
+        if found:
+            self.progress = found
+            self.say(f"resumed at step {found['step']:,} of {self.total:,}")
+
+    def say(self, text: str) -> None:
+        if self.accelerator.is_main_process:
+            print(text, file=sys.stderr)
+
+    @property
+    def bare(self):
+        """The model without what accelerate wrapped around it."""
+        return self.accelerator.unwrap_model(self.model)
+
+    # --- setting up ---
+
+    def _start(self):
+        """Tokenizer and model before the first step: the same on every process and after every resume."""
+        recipe, task = self.recipe, self.task
+        torch.manual_seed(recipe.seed)
+        if recipe.init:
+            tokenizer, model = self._from_checkpoint()
+        else:
+            texts = list(_texts(self.train_rows))
+            tokens, table = None, None
+            if recipe.embeddings:
+                tokens, table = scratch.static_embeddings(*hub.resolve(task.name, recipe.embeddings), texts)
+            elif (self.own / "tokenizer").is_dir():
+                import transformers
+
+                tokens = transformers.AutoTokenizer.from_pretrained(self.own / "tokenizer")
+            tokenizer = tokens or scratch.new_tokenizer(task.kind, texts, recipe.vocabulary, task.prefix)
+            torch.manual_seed(recipe.seed)
+            model = scratch.new_model(task.kind, self.family, tokenizer, recipe.sizes, task.labels, table)
+        tokenizer.model_max_length = min(tokenizer.model_max_length, max(recipe.max_length, 128))
+        self._describe(model)
+        if recipe.lora:
+            model = add_lora(model, recipe.lora)
+        if self.accelerator.is_main_process and not (self.own / "run.json").is_file():
+            self.own.mkdir(parents=True, exist_ok=True)
+            tokenizer.save_pretrained(self.own / "tokenizer")
+            run = {"task": task.name, "family": self.family, "recipe": dataclasses.asdict(recipe)}
+            (self.own / "run.json").write_text(json.dumps(run, indent=1), encoding="utf-8")
+        return tokenizer, model
+
+    def _from_checkpoint(self):
+        import transformers
+
+        path, revision = hub.resolve(self.task.name, self.recipe.init)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, revision=revision)
+        auto = getattr(transformers, self.kind.AUTO)
+        labels = scratch.label_fields(self.task.labels)
+        extra = labels | ({"num_labels": len(self.task.labels), "ignore_mismatched_sizes": True} if labels else {})
+        model = auto.from_pretrained(path, revision=revision, dtype=torch.float32, use_safetensors=True, **extra)
+        if model.config.model_type != self.family:
+            raise UserError(f"--init {self.recipe.init} is a {model.config.model_type} model, not {self.family}")
+        return tokenizer, model
+
+    def _describe(self, model) -> None:
+        """Writes into the checkpoint how the task is asked and answered, where its `config.json` keeps such things."""
+        if self.task.kind != "text2text":
+            return
+        prefix = {"prefix": self.task.prefix} if self.family == "t5" else {}
+        model.config.task_specific_params = {self.task.hub_task: prefix | self.task.params}
+        for name, value in self.task.generation.items():
+            setattr(model.generation_config, name, value)
+        for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
+            setattr(model.generation_config, name, getattr(model.config, name))
+
+    def _plan(self) -> list[list[list[list[int]]]]:
+        """Per epoch its steps, per step its batches (of all processes), per batch its rows."""
+        recipe, per_step = self.recipe, self.accelerator.num_processes * self.recipe.accumulate
+        plan, count = [], 0
+        while (count < recipe.max_steps) if recipe.max_steps else (len(plan) < math.ceil(recipe.epochs)):
+            epoch = steps(batches(self.lengths, recipe.tokens_per_batch, recipe.seed, len(plan)), per_step)
+            if not recipe.max_steps:
+                epoch = epoch[: math.ceil(len(epoch) * min(1.0, recipe.epochs - len(plan)))]
+            plan.append(epoch)
+            count += len(epoch)
+        return plan
+
+    # --- the loop ---
+
+    def run(self, minutes: float, stop) -> str:
+        """Trains on until "finished", "time is up" or "interrupted"; the last two leave a state to resume from."""
+        progress, recipe, acc = self.progress, self.recipe, self.accelerator
+        if progress["step"] >= self.total or self._patience_over():
+            return "finished"
+        self._trim_log()
+        if acc.log_with:
+            acc.init_trackers("duet", config={k: str(v) for k, v in dataclasses.asdict(recipe).items()})
+        began, before, loss = time.monotonic(), progress["seconds"], torch.zeros((), device=acc.device)
+        pending = progress.pop("loss", 0.0)
+        loss += pending if acc.is_main_process else 0.0
+        with self._bar() as bar:
+            for step, group in self._groups(progress["step"]):
+                loss += self._step(step, group)
+                progress["step"] = step + 1
+                progress["seconds"] = before + time.monotonic() - began
+                logs, evaluates = (step + 1) % LOG_EVERY == 0, (step + 1) % recipe.evaluate_every == 0
+                last = step + 1 == self.total
+                if logs or last:
+                    self._log(step + 1, float(loss) / ((step % LOG_EVERY) + 1), bar)
+                    loss.zero_()
+                if evaluates or last:
+                    self._evaluate(bar)
+                over = self._patience_over()
+                ended = "" if last or over else self._ended(logs, stop, time.monotonic() - began > minutes * 60)
+                if ended or evaluates or last or (step + 1) % recipe.save_every == 0:
+                    progress["seconds"] = before + time.monotonic() - began
+                    self._save(float(loss))
+                if ended:
+                    return ended
+                if over:
+                    self.say(f"no better score in {recipe.patience} evaluations: stopped early")
+                    break
+        return "finished"
+
+    def _groups(self, start: int):
+        """(step, this process's batches on its device) from step `start` on."""
+        acc, step = self.accelerator, 0
+        for epoch in self.plan:
+            todo = epoch[max(0, start - step) : max(0, self.total - step)]
+            first, step = max(step, start), step + len(epoch)
+            mine = [rows for group in todo for rows in group[acc.process_index :: acc.num_processes]]
+            loader = DataLoader(
+                self.rows,
+                batch_sampler=mine,
+                collate_fn=lambda rows: self.kind.collate(rows, self.config),
+                pin_memory=acc.device.type == "cuda",
+                num_workers=2 if acc.device.type == "cuda" else 0,
+            )
+            ready = iter(loader)
+            for offset, group in enumerate(todo):
+                yield first + offset, [(group, next(ready)) for _ in range(self.recipe.accumulate)]
+
+    def _step(self, step: int, ready: list) -> torch.Tensor:
+        """One optimizer step over all processes' batches; the mean loss of this process's share, without a host sync.
+
+        The gradient is that of the mean over all terms of the step, however many processes and batches share them.
+        """
+        acc, recipe = self.accelerator, self.recipe
+        # dropout depends on (seed, step, process) alone: that makes a resumed run equal to one that never stopped
+        torch.manual_seed((recipe.seed << 40) + step * acc.num_processes + acc.process_index)
+        rate = learning_rate(recipe, step, self.total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.model.train()
+        rows = [row for batch in ready[0][0] for row in batch]
+        terms = sum(self.kind.count(self.rows[row]) for row in rows)
+        self.progress["tokens"] += sum(self.lengths[row] for row in rows)
+        self.progress["padded"] += sum(len(b) * max(self.lengths[row] for row in b) for b in ready[0][0])
+        total = torch.zeros((), device=acc.device)
+        for i, (_, batch) in enumerate(ready):
+            batch = {key: value.to(acc.device, non_blocking=True) for key, value in batch.items()}
+            with acc.no_sync(self.model) if i + 1 < len(ready) else _nothing():
+                with acc.autocast():
+                    loss = self.kind.loss(self.model, batch, recipe.label_smoothing) / terms
+                acc.backward(loss * acc.num_processes)  # the processes' gradients are averaged: undo that
+            total += loss.detach()
+        if recipe.clip:
+            acc.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return total
+
+    def _ended(self, synced: bool, stop, late: bool) -> str:
+        """Why to stop now, the same on every process ("" to go on). Several processes ask only where they log."""
+        asked = 2 if stop() else 1 if late else 0
+        if self.accelerator.num_processes > 1:
+            asked = max(gather_object([asked])) if synced else 0
+        return ("", "time is up", "interrupted")[asked]
+
+    def _patience_over(self) -> bool:
+        return 0 < self.recipe.patience <= self.progress["bad"]
+
+    # --- talk, validation, states ---
+
+    def _bar(self):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+        off = not self.accelerator.is_main_process or not sys.stderr.isatty()
+        bar = Progress(*columns, console=Console(stderr=True), disable=off)
+        bar.add_task("", total=self.total, completed=self.progress["step"])
+        return bar
+
+    def _log(self, step: int, loss: float, bar) -> None:
+        acc, progress = self.accelerator, self.progress
+        loss = sum(gather_object([loss]))  # each process holds the loss of its own share of the terms
+        rate = learning_rate(self.recipe, step - 1, self.total)
+        speed = progress["tokens"] / max(progress["seconds"], 1e-9)
+        bar.update(bar.task_ids[0], completed=step, description=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
+        if not acc.is_main_process:
+            return
+        entry = {"step": step, "loss": loss, "learning_rate": rate}
+        with (self.own / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+        acc.log(entry | {"tokens_per_s": speed}, step=step)
+        if not sys.stderr.isatty() and step % (10 * LOG_EVERY) == 0:
+            left = (self.total - step) * progress["seconds"] / step / 60
+            self.say(f"step {step:,}/{self.total:,}  loss {loss:.3f}  {speed:,.0f} tokens/s  {left:.0f} min left")
+
+    def _trim_log(self) -> None:
+        """Drops log lines of steps after the state: they are about to be done again."""
+        file = self.own / "log.jsonl"
+        if self.accelerator.is_main_process and file.is_file():
+            lines = [x for x in file.read_text(encoding="utf-8").splitlines(True) if x.endswith("}\n")]
+            kept = [line for line in lines if json.loads(line)["step"] <= self.progress["step"]]
+            file.write_text("".join(kept), encoding="utf-8")
+
+    def validate(self) -> dict[str, float]:
+        """The task's metrics on the validation rows, each row answered by exactly one process."""
+        acc, rows = self.accelerator, self.validation_rows
+        model = self.bare
+        if self.recipe.lora:
+            model = model.get_base_model()
+        model.eval()
+        pipe = pipelines.pipeline(self.task.name, model=model, tokenizer=self.tokenizer, device=acc.device)
+        mine = range(acc.process_index, len(rows), acc.num_processes)
+        answers = predict_all(self.task, pipe, [rows.inputs[i] for i in mine], 32, **self.recipe.validation)
+        answers = dict(gather_object(list(zip(mine, answers, strict=True))))
+        predictions = [answers[i] for i in range(len(rows))]
+        return {m.key: m.value(m.statistics(predictions, rows.targets).sum(0)) for m in metrics_of(self.task)}
+
+    def _evaluate(self, bar) -> None:
+        progress, first = self.progress, metrics_of(self.task)[0]
+        scores = self.validate()
+        value, best = scores[first.key], progress["best"]
+        better = best is None or (value > best if first.higher_is_better else value < best)
+        progress["bad"] = 0 if better else progress["bad"] + 1
+        shown = ", ".join(f"{key} {score:.4g}" for key, score in scores.items())
+        bar.console.print(f"step {progress['step']:,}: {shown}{'  (best)' if better else ''}", highlight=False) if (
+            self.accelerator.is_main_process
+        ) else None
+        self.accelerator.log({f"validation/{key}": score for key, score in scores.items()}, step=progress["step"])
+        if better:
+            progress |= {"best": value, "best_step": progress["step"], "scores": scores}
+            self._write(self.own / "best", self.bare)
+
+    def _write(self, folder: Path, model) -> None:
+        if not self.accelerator.is_main_process:
+            return
+        temporary = folder.with_name(folder.name + ".tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        state.save_model(model, str(temporary / "model.safetensors"))
+        state.replace_folder(temporary, folder)
+
+    def _save(self, pending: float) -> None:
+        pending = sum(gather_object([pending]))
+        if self.accelerator.is_main_process:
+            state.save(self.own, self.bare, self.optimizer, self.progress | {"loss": pending})
+        self.accelerator.wait_for_everyone()
+
+    # --- the end ---
+
+    def finish(self, results: Path) -> None:
+        """Writes the best weights as a checkpoint with its card, and the record of the training."""
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.log_with:
+            self.accelerator.end_training()
+        if not self.accelerator.is_main_process:
+            return
+        model = self.bare
+        state.load_model(model, str(self.own / "best" / "model.safetensors"))
+        if self.recipe.lora:
+            model = model.merge_and_unload()
+        model.to(getattr(torch, self.recipe.dtype)).save_pretrained(self.folder)
+        self.tokenizer.save_pretrained(self.folder)
+        record = self._record(model)
+        (self.folder / "README.md").write_text(card.render(self.task, self.recipe, record), encoding="utf-8")
+        target = results / "training" / f"{self.task.name}--{self.family}--{self.accelerator.device.type}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        self.say(f"wrote {self.folder} (best at step {self.progress['best_step']:,}) and {target}")
+
+    def _record(self, model) -> dict:
+        cuda = self.accelerator.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        progress = self.progress
+        return {
+            "task": self.task.name,
+            "family": self.family,
+            "parameters": model.num_parameters(),
+            "data": {"train": self.train_rows.source, "rows": len(self.rows), "validation": len(self.validation_rows)},
+            "epochs": self.recipe.epochs,
+            "steps": progress["step"],
+            "best_step": progress["best_step"],
+            "validation": progress["scores"],
+            "tokens": progress["tokens"],
+            "tokens_per_s": progress["tokens"] / progress["seconds"],
+            "real_tokens_per_padded": progress["tokens"] / progress["padded"],
+            "minutes": progress["seconds"] / 60,
+            "peak_memory_mb": peak / 1e6,
+            "recipe": dataclasses.asdict(self.recipe),
+            "environment": card.environment(self.accelerator, self.recipe.seed),
+        }
+
+
+def _nothing():
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def _texts(rows):
+    for text, target in zip(rows.inputs, rows.targets, strict=True):
+        yield text
+        if isinstance(target, list):
+            yield target[0]
+
+
+def read_splits(task, sources: list[str], limit: int, seed: int):
+    """Train and validation rows. A file of the user's own has no splits: a share of it is held out, by `seed`."""
+    files = [source for source in sources if Path(source.rpartition(":")[0] or source).suffix in data.FORMATS]
+    files += [source for source in sources if Path(source).suffix in data.FORMATS and source not in files]
+    train = data.read_all(task, sources, "train")
+    if not files:
+        bare = list(dict.fromkeys(data.bare(source) for source in sources))
+        return train, data.read_all(task, bare, "validation", limit)
+    if len(files) < len(sources):
+        raise UserError("files and Hub data sets can't be mixed in one --data: their validation rows would differ")
+    held = train.take(min(limit, max(1, round(HELD_OUT * len(train)))), seed)
+    # held-out texts must not be trained on, also where the same text stands in the file twice
+    seen = set(map(str, held.inputs))
+    keep = [i for i, text in enumerate(train.inputs) if str(text) not in seen]
+    rest = dataclasses.replace(
+        train, inputs=[train.inputs[i] for i in keep], targets=[train.targets[i] for i in keep]
+    )
+    return rest, held
+
+
+def learning_rate(recipe, step: int, total: int) -> float:
+    """Linear warm-up, then linear or cosine decay to 0 at `total`, or constant."""
+    if step < recipe.warmup:
+        return recipe.learning_rate * (step + 1) / recipe.warmup
+    done = (step - recipe.warmup) / max(1, total - recipe.warmup)
+    shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
+    return recipe.learning_rate * shape[recipe.schedule]
+
+
+def make_optimizer(recipe, model):
+    """AdamW (no decay on biases and norms), or Adafactor scaled by parameter size (Shazeer & Stern 2018, section 8)."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    if recipe.optimizer == "adafactor":
+        from transformers.optimization import Adafactor
+
+        return Adafactor(
+            trained, lr=recipe.learning_rate, scale_parameter=True, relative_step=False,
+            weight_decay=recipe.weight_decay,
+        )  # fmt: skip
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
+
+
+def add_lora(model, rank: int):
+    """LoRA adapters (Hu et al. 2022) on every linear layer; a new classifier head is trained whole."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise UserError("--lora needs peft: pip install 'duet[train]'") from error
+    heads = [name for name, _ in model.named_children() if name in ("classifier", "score", "qa_outputs")]
+    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", modules_to_save=heads or None)
+    return get_peft_model(model, config)

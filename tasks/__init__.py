@@ -1,0 +1,55 @@
+"""What is asked, and what counts as right: one file per task, and the file's name is its command.
+
+`TASKS` is a literal tuple and `load` imports on demand, so that `python -m tasks.translate` loads its module once and
+`--help` answers at once. A task knows data sets, columns, labels and metrics; it knows no tensor and no clock.
+"""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+TASKS = ("translate", "sentiment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One language task. Each `tasks/<name>.py` holds one instance, `TASK`.
+
+    The order of `metrics` is the order of the result file, the primary metric first; `version` is raised when the
+    scores would move (another metric, another reading of the data).
+    """
+
+    name: str
+    title: str  # one line, for `python -m tasks`
+    kind: str  # the shape, a module of `pipelines`: text2text, text_classification, …
+    hub_task: str  # what `pipelines.pipeline` and the Hub call it: "translation_en_to_fr", "sentiment-analysis"
+    transformer: str  # family of the Transformer arm: t5, bert or gpt2
+    sources: tuple[str, ...]  # Hub data set ids; the first is the one the harness measures on
+    licences: dict[str, str] = field(default_factory=dict)  # data set id → licence, for model cards
+    split: str = "validation"  # the split that the harness measures on
+    columns: dict[str, tuple[str, ...]]  # input(s) and "target" → column names accepted, in order of preference
+    labels: tuple[str, ...] = ()  # class names in the order of the data set's ids
+    metrics: tuple[str, ...]  # names in `tasks.metrics.METRICS`
+    prefix: str = ""  # what a T5 is told before the text
+    params: dict[str, Any] = field(default_factory=dict)  # pipeline settings stored with new checkpoints
+    generation: dict[str, Any] = field(default_factory=dict)  # `generate` defaults stored with new checkpoints
+    floor: str  # what the trivial answer is, in words, for the table
+    make_floor: Callable[[Any], Callable[[list], list]]  # train `Rows` → (inputs → predictions)
+    example: str  # a text for help and demonstrations
+    options: Callable | None = None  # adds the task's own flags to an `argparse` parser
+    version: int = 1
+
+    @property
+    def families(self) -> tuple[str, str]:
+        """The two arms of the pairing: the Transformer's family, then `lstm`."""
+        return (self.transformer, "lstm")
+
+
+def load(name: str) -> Task:
+    """The task called `name`. Raises `UserError`, with the nearest name, where there is none."""
+    if name not in TASKS:
+        from pipelines.errors import unknown
+
+        raise unknown("task", name, TASKS)
+    return importlib.import_module(f"tasks.{name}").TASK

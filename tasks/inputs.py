@@ -1,0 +1,162 @@
+"""Texts for a command line: arguments, lines of standard input, or a file's, one by one and each with its place.
+
+What is wrong with the whole source raises `UserError`; what is wrong with one text comes along as its `Item.error`, so
+that the others still go through.  Sources are read as they are needed; `tasks.data` is for whole splits with targets.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.errors import UserError, unknown
+
+FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
+HEAD = 8192  # bytes looked at to tell text from binary
+
+
+@dataclass(frozen=True)
+class Item:
+    """One text and where it stands ("line 3"); `error` says why it can't be used, "" where it can."""
+
+    where: str
+    text: str = ""
+    error: str = ""
+
+
+def read(texts: list[str], file: str | None, column: str | None, columns: tuple[str, ...]) -> Iterator[Item]:
+    """The items of `texts`, else of `file`, else of standard input.
+
+    `columns` are the names the task looks for in a table where `column` is None.
+    Raises `UserError` for a file that is missing, binary or of no known format, and for a column that is not there.
+    """
+    if column and not (file and Path(file).suffix.lower() in FORMATS[1:]):
+        raise UserError(f"--column goes with a --file of {', '.join(FORMATS[1:])}.")
+    if texts and file:
+        raise UserError("give either texts or --file, not both.")
+    if texts:
+        return (_item(f"text {n}", text) for n, text in enumerate(texts, start=1))
+    if file:
+        return _file(Path(file).expanduser(), (column,) if column else columns)
+    return _stdin()
+
+
+def count(texts: list[str], file: str | None) -> int | None:
+    """How many items `read` will give, where that is cheap to tell: for a progress bar."""
+    if file and Path(file).suffix.lower() in (".txt", ".jsonl"):
+        with open(Path(file).expanduser(), "rb") as stream:
+            return sum(1 for _ in stream)
+    return len(texts) or None
+
+
+def _item(where: str, text) -> Item:
+    if text is None or (isinstance(text, str) and not text.strip()):
+        return Item(where, error="empty text")
+    if not isinstance(text, str):
+        return Item(where, error=f"not a text: {str(text)[:40]}")
+    try:
+        text.encode()  # a byte that was no UTF-8 is here a lone surrogate (PEP 383)
+    except UnicodeEncodeError:
+        return Item(where, error="not valid UTF-8")
+    return Item(where, text)
+
+
+def _stdin() -> Iterator[Item]:
+    _refuse_binary(sys.stdin.buffer, "standard input")
+    yield from _lines(sys.stdin.buffer, "line")
+
+
+def _file(path: Path, columns: tuple[str, ...]) -> Iterator[Item]:
+    if not path.is_file():
+        raise UserError(f"not a file: {path}" if path.exists() else f"no such file: {path}")
+    suffix, where = path.suffix.lower(), f"{path}, line"
+    try:
+        if suffix == ".parquet":
+            yield from _parquet(path, columns)
+            return
+        with path.open("rb") as stream:
+            _refuse_binary(stream, str(path))
+            if suffix == ".txt":
+                yield from _lines(stream, where)
+            elif suffix in FORMATS:
+                yield from (_jsonl if suffix == ".jsonl" else _csv)(stream, where, columns)
+            else:
+                raise UserError(f"{path}: can't tell the format; choose from {', '.join(FORMATS)}.")
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _refuse_binary(stream, name: str) -> None:
+    if b"\0" in stream.peek(HEAD):
+        raise UserError(f"{name} is binary, not UTF-8 text.")
+
+
+def _decoded(stream) -> Iterator[str]:
+    """Lines without their end, bytes that are no UTF-8 as lone surrogates; a byte order mark is dropped."""
+    for number, line in enumerate(stream):
+        yield line.decode("utf-8-sig" if number == 0 else "utf-8", errors="surrogateescape").rstrip("\r\n")
+
+
+def _lines(stream, where: str) -> Iterator[Item]:
+    for number, line in enumerate(_decoded(stream), start=1):
+        yield _item(f"{where} {number}", line)
+
+
+def _jsonl(stream, where: str, columns: tuple[str, ...]) -> Iterator[Item]:
+    """Objects with one of `columns`, or plain strings. The first object decides on the column."""
+    column = None
+    for number, line in enumerate(_decoded(stream), start=1):
+        place = f"{where} {number}"
+        try:
+            row = json.loads(line) if line.strip() else None
+        except ValueError as error:
+            yield Item(place, error=f"not JSON: {error}")
+            continue
+        if isinstance(row, dict):
+            column = column or _choose(columns, list(row), place)
+            if column not in row:
+                yield Item(place, error=f"no column {column!r}; there are: {', '.join(row) or '(none)'}")
+                continue
+            row = row[column]
+        yield _item(place, row)
+
+
+def _csv(stream, where: str, columns: tuple[str, ...]) -> Iterator[Item]:
+    csv.field_size_limit(sys.maxsize)  # the default refuses a field of 131,072 characters
+    reader = csv.reader(line + "\n" for line in _decoded(stream))
+    header = next(reader, None)
+    if header is None:
+        return
+    index = header.index(_choose(columns, header, f"{where} 1"))
+    number = reader.line_num
+    for row in reader:
+        place, number = f"{where} {number + 1}", reader.line_num  # a quoted field may span lines: name the first
+        if row and len(row) != len(header):  # an unquoted comma: taking the field would cut the text silently
+            yield Item(place, error=f"{len(row)} fields, but the header has {len(header)}; quote texts with commas")
+        else:
+            yield _item(place, row[index] if row else "")
+
+
+def _parquet(path: Path, columns: tuple[str, ...]) -> Iterator[Item]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as table:
+            column = _choose(columns, table.schema_arrow.names, str(path))
+            number = 0
+            for batch in table.iter_batches(batch_size=1024, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    number += 1
+                    yield _item(f"{path}, row {number}", value)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path}: can't be read as parquet: {str(error).splitlines()[0]}") from error
+
+
+def _choose(wanted: tuple[str, ...], there: list[str], place: str) -> str:
+    found = next((name for name in wanted if name in there), None)
+    if not found:
+        raise UserError(f"{place}: {unknown('column', ' or '.join(wanted), there)}")
+    return found

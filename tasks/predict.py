@@ -1,0 +1,29 @@
+"""Answers of a pipeline as the task's metrics take them."""
+
+from collections.abc import Iterable, Iterator
+
+import pipelines
+from tasks import Task
+from tasks.data import label_name
+
+
+def prediction(task: Task, output) -> str:
+    """What the metrics compare, from one pipeline output: the text, or the label by the task's own name."""
+    answer = pipelines.kind(task.kind).answer(output)
+    return label_name(task, answer) if task.labels else answer
+
+
+def predict(task: Task, pipe, inputs: Iterable, batch_size: int = 32, **options) -> Iterator[str]:
+    """Predictions in the order of `inputs`, as they come. `options` go to the pipeline."""
+    for output in pipe(iter(inputs), batch_size=batch_size, **options):
+        yield prediction(task, output)
+
+
+def predict_all(task: Task, pipe, inputs: list, batch_size: int = 32, progress=lambda n: None, **options) -> list[str]:
+    """Predictions for a list, computed longest first (less padding, and too large a batch fails at once)."""
+    order = sorted(range(len(inputs)), key=lambda i: len(str(inputs[i])), reverse=True)
+    answers: list[str] = [""] * len(inputs)
+    for i, answer in zip(order, predict(task, pipe, [inputs[i] for i in order], batch_size, **options), strict=True):
+        answers[i] = answer
+        progress(1)
+    return answers
