@@ -55,6 +55,13 @@ def batch(texts: list[torch.Tensor], fill: int = PAD) -> dict[str, torch.Tensor]
     return {"input_ids": ids, "attention_mask": mask}
 
 
+def left_batch(texts: list[torch.Tensor], fill: int = PAD) -> dict[str, torch.Tensor]:
+    """Left-padded with `fill`, with the attention mask."""
+    ids = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=fill, padding_side="left")
+    mask = torch.stack([(torch.arange(ids.shape[1]) >= ids.shape[1] - len(text)).long() for text in texts])
+    return {"input_ids": ids, "attention_mask": mask}
+
+
 def answer(generated: torch.Tensor) -> list[int]:
     """The tokens of one row of `generate` behind the start token, up to and with the end token."""
     tokens = generated.tolist()[1:]

@@ -3,7 +3,7 @@ literal values; and that padding changes nothing."""
 
 import pytest
 import torch
-from lstm_models import LENGTHS, VARIANTS, batch, classifier, config, name, rows, seq2seq, spread
+from lstm_models import LENGTHS, VARIANTS, batch, classifier, config, left_batch, name, rows, seq2seq, spread
 from torch import nn
 
 from pipelines.lstm import LSTMForConditionalGeneration, LSTMForSequenceClassification
@@ -49,6 +49,20 @@ def test_seq2seq_on_a_ragged_batch_is_one_by_one(variant, fill):
     alone = torch.cat([model(text[None], decoder_input_ids=TARGETS[:1]).logits for text in texts])
     close(model(**batch(texts, fill), decoder_input_ids=TARGETS[:1].expand(4, -1)).logits, alone)
     assert not torch.allclose(alone[0], alone[2], atol=0.01)  # the source counts
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("pooling", ["max", "mean", "last"])
+def test_classifier_padded_on_the_left_is_as_on_the_right(pooling, layers):
+    model, texts = classifier(pooling=pooling, encoder_layers=layers), rows()
+    close(model(**left_batch(texts, fill=9)).logits, model(**batch(texts)).logits)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=name)
+def test_seq2seq_padded_on_the_left_is_as_on_the_right(variant):
+    model, texts = seq2seq(**variant), rows()
+    logits = [model(**side, decoder_input_ids=TARGETS).logits for side in (left_batch(texts, fill=9), batch(texts))]
+    close(*logits)
 
 
 def test_padding_on_the_target_changes_nothing_before_it():

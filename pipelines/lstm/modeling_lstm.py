@@ -1,7 +1,7 @@
 """LSTM models: a bidirectional encoder, alone as a classifier or with an attentive decoder for text to text.
 
 Letters in the shape comments: B batch, S source tokens, T target tokens, E `d_model`, H `hidden_size`, L decoder
-layers, V vocabulary, C classes. Padding is on the right, as the tokenizers here pad, and never changes a result.
+layers, V vocabulary, C classes. Padding of the source may be on either side and never changes a result.
 """
 
 import torch
@@ -90,13 +90,16 @@ class LSTMEncoder(nn.Module):
         """input_ids (B, S), attention_mask (B, S) → last_hidden_state (B, S, H), zero where padded."""
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, S, E)
         mask = _mask(x, attention_mask)  # (B, S)
+        # real tokens first, in their order, wherever the padding was; put back at the end
+        order = (_places(mask) + (mask == 0) * mask.shape[1]).argsort(1)  # (B, S)
+        x, mask = _pick(x, order), mask.gather(1, order)
         mirror, real = _mirror(mask), mask.unsqueeze(-1).to(x.dtype)  # (B, S), (B, S, 1)
         for forward, backward in zip(self.forward_layers, self.backward_layers, strict=True):
             x = self.dropout(x)
             ahead = forward(x)[0]  # (B, S, H/2)
             behind = _pick(backward(_pick(x, mirror))[0], mirror)  # (B, S, H/2)
             x = torch.cat([ahead, behind], dim=-1) * real  # (B, S, H)
-        return BaseModelOutput(last_hidden_state=x)
+        return BaseModelOutput(last_hidden_state=_pick(x, order.argsort(1)))
 
 
 def _mask(x: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
@@ -104,9 +107,14 @@ def _mask(x: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     return x.new_ones(x.shape[:2], dtype=torch.long) if attention_mask is None else attention_mask.long()
 
 
+def _places(mask: torch.Tensor) -> torch.Tensor:
+    """0 … S-1 in each row, (B, S)"""
+    return torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)
+
+
 def _mirror(mask: torch.Tensor) -> torch.Tensor:
     """Positions (B, S) that reverse each row's first `sum(mask)` places and leave the padding where it is."""
-    places = torch.arange(mask.shape[1], device=mask.device).expand(mask.shape)  # (B, S)
+    places = _places(mask)
     last = mask.sum(1, keepdim=True) - 1  # (B, 1)
     return torch.where(places <= last, last - places, places)
 
@@ -119,9 +127,9 @@ def _pick(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
 def _final_states(annotations: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The state in which each direction ended, (B, H): forward at the last real token, backward at the first."""
     half = annotations.shape[-1] // 2
-    last = (mask.sum(1) - 1).clamp(min=0)  # (B,)
+    first, last = mask.argmax(1), (_places(mask) * mask).argmax(1)  # (B,) each; 0 in an empty row
     rows = torch.arange(len(last), device=last.device)
-    return torch.cat([annotations[rows, last, :half], annotations[:, 0, half:]], dim=-1)
+    return torch.cat([annotations[rows, last, :half], annotations[rows, first, half:]], dim=-1)
 
 
 class LSTMForSequenceClassification(LSTMPreTrainedModel):
