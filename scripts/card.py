@@ -1,48 +1,9 @@
 """The model card of a trained checkpoint: what it was made from, how, on what, and how well it does."""
 
-import platform
-import subprocess
+import json
 from datetime import date
 
-import torch
-import transformers
-
 from tasks import data
-
-
-def environment(accelerator, seed: int) -> dict:
-    """Hardware and versions of this process, as result files state them."""
-    cuda = accelerator.device.type == "cuda"
-    return {
-        "device": accelerator.device.type,
-        "hardware": torch.cuda.get_device_name() if cuda else processor(),
-        "processes": accelerator.num_processes,
-        "threads": torch.get_num_threads(),
-        "mixed_precision": accelerator.mixed_precision,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-        "commit": commit(),
-        "seed": seed,
-    }
-
-
-def processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def commit() -> str | None:
-    """The checkout's commit, or None outside one."""
-    try:
-        found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, timeout=5)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return found.stdout.strip() or None
 
 
 def render(task, recipe, record: dict) -> str:
@@ -58,13 +19,15 @@ def render(task, recipe, record: dict) -> str:
         else "random weights"
     )  # fmt: skip
     lora = f", through LoRA adapters of rank {recipe.lora}, merged" if recipe.lora else ""
+    sizes = f" New model's sizes: `{recipe.sizes}`." if not recipe.init else ""
+    note = f"- {recipe.note}\n" if recipe.note else ""
     languages = "[en, fr]" if task.name == "translate" else "[en]"
-    base = f"base_model: {recipe.init}\n" if recipe.init else ""
+    base = f"base_model: {json.dumps(recipe.init)}\n" if recipe.init else ""  # as JSON: a path may hold YAML's signs
     return f"""---
 library_name: transformers
 license: other
 language: {languages}
-datasets: [{", ".join(sources)}]
+datasets: {json.dumps(sources)}
 {base}tags: [duet, {task.name}, {family}]
 ---
 # {task.name}: {arm}
@@ -91,10 +54,10 @@ The harness's table, with intervals and cost, is in the project's README.
   {record["tokens"]:,} tokens in {record["minutes"]:.0f} minutes, {record["tokens_per_s"]:,.0f} tokens/s.
 - Recipe: {recipe.optimizer}, learning rate {recipe.learning_rate:g}, warm-up {recipe.warmup} steps, {recipe.schedule}
   decay, batches of {recipe.tokens_per_batch:,} tokens x {recipe.accumulate} x {env["processes"]} processes, label
-  smoothing {recipe.label_smoothing:g}, seed {recipe.seed}. New model's sizes: `{recipe.sizes}`.
+  smoothing {recipe.label_smoothing:g}, seed {recipe.seed}.{sizes}
 - Hardware: {env["hardware"]}, {env["threads"]} threads, {env["device"]}, {env["mixed_precision"]} mixed precision,
   torch {env["torch"]}, transformers {env["transformers"]}, Python {env["python"]}, {date.today()}.
-
+{note}
 ## Licences of the data
 
 {licences}

@@ -91,4 +91,6 @@ def _by_input(what: str, places: list[int], times: list[float]) -> list[dict]:
 def _synchronizer(device: str) -> Callable[[], object]:
     import torch
 
-    return {"cuda": torch.cuda.synchronize, "mps": torch.mps.synchronize}.get(device, lambda: None)
+    if device.startswith("cuda"):
+        return lambda: torch.cuda.synchronize(device)
+    return torch.mps.synchronize if device == "mps" else lambda: None

@@ -9,12 +9,12 @@ CODE = ("pipelines", "tasks", "scripts")
 
 
 def environment(device: str, seed: int) -> dict:
-    """The `environment` of a result file, with more than it must have: python, system, hardware."""
+    """The `environment` of a result file for "cpu", "cuda", "cuda:1", …; with more than it must have."""
     import torch
     import transformers
 
     return {
-        "device": device,
+        "device": device.partition(":")[0],
         "hardware": hardware(device),
         "torch": torch.__version__,
         "transformers": transformers.__version__,

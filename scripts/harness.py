@@ -107,11 +107,13 @@ def run(args: argparse.Namespace) -> int:
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    args.device = torch_device(args.device).type
+    args.device = str(torch_device(args.device))  # with its number, "cuda:1"; files and tables name its type
     where = environment(args.device, args.seed)
     arms, rows = [], []
     with _bars() as bar:
         for task, samples in zip(chosen, data, strict=True):
+            if samples.source == "samples" and args.data is None:
+                say(f"{task.name}: {task.sources[0]} can't be had here (DUET_DATA, the Hub): the bundled samples serve")
             measured = measure(task, samples, [Arm(model=model) for model in models], args, where, bar)
             arms += [arm for arm, _ in measured]
             rows += [result for _, result in measured]
@@ -129,8 +131,6 @@ def _rows(task, args):
     rows = data.read(task, args.data, args.split).take(args.limit, args.seed)
     if not len(rows):
         raise UserError(f"{rows.source}: split {rows.split!r} has no rows.")
-    if rows.source == "samples" and args.data is None:
-        say(f"{task.name}: {task.sources[0]} can't be had here (DUET_DATA, the Hub), so the bundled samples serve.")
     return rows
 
 
@@ -212,7 +212,7 @@ def _result(task, rows, arm: Arm, scored: list, base: Arm | None, where: dict) -
 def _write(args, arm: Arm, result: dict, rows, scored: list) -> None:
     from scripts import results
 
-    file = results.address(args.output, result["task"], arm.model, args.device)
+    file = results.address(args.output, result["task"], arm.model, result["environment"]["device"])
     if not arm.problem:
         results.write_lines(file.with_suffix(".predictions.jsonl"), _predictions(arm, rows, scored))
     if arm.runs:

@@ -18,6 +18,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import tasks
+
 ROOT = Path(__file__).parents[1]
 MB = 1e6
 
@@ -55,23 +57,22 @@ def resident_peak() -> float:
 
 def main() -> None:
     job = json.load(sys.stdin)
+    task = tasks.load(job["task"])
     import torch
     import transformers
 
     import pipelines
-    import tasks
     from scripts.latency import once
     from tasks.predict import predict_all
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    task = tasks.load(job["task"])
     pipelines.kind(task.kind)
     cuda = job["device"].startswith("cuda")
     if cuda:
         torch.zeros(1, device=job["device"])  # makes the CUDA context
         torch.cuda.reset_peak_memory_stats(job["device"])
-    synchronize = torch.cuda.synchronize if cuda else lambda: None
+    synchronize = (lambda: torch.cuda.synchronize(job["device"])) if cuda else lambda: None
 
     def load():
         return pipelines.pipeline(task.name, model=job["model"], device=job["device"])

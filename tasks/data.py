@@ -4,6 +4,7 @@ Knows columns and splits; knows no model.  `DUET_DATA=DIR` makes `DIR/<org>/<nam
 mirror nor network the bundled samples serve, and `Rows.source` says so.
 """
 
+import glob
 import os
 import random
 from dataclasses import dataclass, replace
@@ -73,7 +74,7 @@ def bare(source: str) -> str:
 
 
 def _limited(source: str) -> tuple[str, int | None]:
-    """"name:N" → its parts; None where there is no number."""
+    """Name and number of "name:N"; None where there is no number."""
     head, _, tail = source.rpartition(":")
     return (head, int(tail)) if head and tail.isdecimal() else (source, None)
 
@@ -148,7 +149,8 @@ def _load(builder: str, files: list[str], name: str):
     try:
         if not any(os.path.getsize(file) for file in files):
             raise ValueError("the file is empty")
-        return datasets.load_dataset(builder, data_files=files, split="train", **options)
+        named = [glob.escape(file) for file in files]  # `datasets` takes patterns; a file may be called "mine [1].csv"
+        return datasets.load_dataset(builder, data_files=named, split="train", **options)
     except Exception as error:
         cause = str(error.__cause__ or error).strip() or type(error).__name__
         if "corresponds to no data" in cause:  # how `datasets` says that a table has a header only

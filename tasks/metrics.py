@@ -1,4 +1,4 @@
-"""What counts as right: metrics of the `evaluate` library that need no network, and what chance could have done to them.
+"""What counts as right: metrics of the `evaluate` library that need no network, and what chance could do to them.
 
 Every metric here is a function of the *sum* of per-sample statistics (n-gram counts for BLEU, a cell of the confusion
 matrix for F1). So one resampling of rows serves all of them: draw rows, add up their statistics, score the sum.
@@ -104,7 +104,7 @@ class Accuracy(Metric):
 
 
 class MacroF1(Metric):
-    """Mean over the classes of the F1 of each, 0-1; a class that occurs on neither side counts 0, as in scikit-learn."""
+    """Mean over the classes of the F1 of each, 0-1; a class on neither side counts 0, as in scikit-learn."""
 
     key, range = "f1", "0-1"
 
@@ -157,6 +157,6 @@ def paired_bootstrap(metric: Metric, ours: np.ndarray, theirs: np.ndarray, seed:
     """
     mine, other = _resampled(metric, [ours, theirs], seed)
     difference = mine - other
-    tail = min((difference < 0).mean() + (difference == 0).mean() / 2, (difference > 0).mean() + (difference == 0).mean() / 2)
+    tail = min((difference < 0).mean(), (difference > 0).mean()) + (difference == 0).mean() / 2
     delta = metric.value(ours.sum(0)) - metric.value(theirs.sum(0))
     return {"metric": metric.key, "delta": delta, "p_value": float(min(1.0, max(2 * tail, 1 / (RESAMPLES + 1))))}
