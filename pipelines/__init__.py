@@ -2,7 +2,7 @@
 
     from pipelines import pipeline
 
-    pipeline("translation")("I am happy")                    # [{"translation_text": "Je suis heureux."}]
+    pipeline("translation")("I am happy")                    # [{"translation_text": "Je suis heureux"}]
     pipeline("translation", model="lstm")                    # the same task, our LSTM
     pipeline("sentiment-analysis", model="org/name@v1.0")    # a Hub checkpoint, pinned to a revision
 
@@ -14,7 +14,7 @@ import importlib
 from pipelines import hub
 from pipelines.errors import UserError, unknown
 
-__all__ = ["UserError", "kind", "pipeline"]
+__all__ = ["UserError", "kind", "pipeline", "restore"]
 
 ENGINES = ("auto", "torch")
 
@@ -58,3 +58,14 @@ def kind(name: str):
     if name not in hub.KINDS:
         raise unknown("kind", name, hub.KINDS)
     return importlib.import_module(f"pipelines.{name}")
+
+
+def restore() -> None:
+    """Makes `transformers.pipeline` take translation (also _xx_to_yy), summarization and text2text-generation again.
+
+    For code that calls it and can't be changed, such as `evaluate.evaluator`. Changes transformers for the whole
+    process, so it never happens on import.
+    """
+    from pipelines import restoring
+
+    restoring.restore()

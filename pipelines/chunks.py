@@ -1,6 +1,7 @@
 """What the pipelines share: inputs of any iterable kind, and how many tokens a model can read at once."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import torch
 from torch.utils.data import Dataset, IterableDataset
@@ -24,6 +25,22 @@ def stream(inputs) -> Iterator:
     if isinstance(inputs, Dataset) and not isinstance(inputs, IterableDataset):
         return map(inputs.__getitem__, range(len(inputs)))
     return iter(inputs)
+
+
+def answers(pipe, several, inputs, num_workers, batch_size, *parameters) -> Iterator:
+    """The answers to the inputs, as `get_iterator` of a `ChunkPipeline` gives them.
+
+    `several` is the general way, through torch's data loader. One text of one part, the usual case, is spared its cost
+    of half a millisecond.
+    """
+    before, forward, after = parameters
+    if isinstance(inputs, list) and len(inputs) == 1:
+        parts = list(islice(pipe.preprocess(inputs[0], **before), 2))
+        if len(parts) == 1:
+            output = pipe.forward(parts[0], **forward)
+            output.pop("is_last")
+            return iter([pipe.postprocess([output], **after)])
+    return iter(several(stream(inputs), num_workers, batch_size, *parameters))
 
 
 def batched(pipe, inputs, parameters: dict) -> dict:
@@ -68,5 +85,5 @@ def never_empty(features: dict, tokenizer) -> dict:
     if features["input_ids"].shape[1]:
         return dict(features)
     nothing = next(i for i in (tokenizer.eos_token_id, tokenizer.unk_token_id, 0) if i is not None)
-    ids = torch.full((1, 1), nothing, dtype=torch.long)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    fill = {"input_ids": nothing, "attention_mask": 1}
+    return {name: torch.full((1, 1), fill.get(name, 0), dtype=torch.long) for name in features}

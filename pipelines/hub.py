@@ -48,7 +48,7 @@ def check_task(task: str, model="transformer") -> None:
     if not isinstance(task, str):
         raise UserError(f"the task must be a name, not {type(task).__name__}: choose from {', '.join(HUB_TASKS)}.")
     known = list(dict.fromkeys([*(own for _, own in HUB_TASKS.values() if own in bundled()), *bundled(), *HUB_TASKS]))
-    if task in known or _PAIR.fullmatch(task) or task in {own for _, own in HUB_TASKS.values()}:
+    if task in known or is_pair(task) or task in {own for _, own in HUB_TASKS.values()}:
         return
     slip = difflib.get_close_matches(task.lower(), known, n=1, cutoff=0.75)
     named = isinstance(model, str) and not os.path.isdir(model) and _mirrored(*_split(model)) is None
@@ -56,23 +56,28 @@ def check_task(task: str, model="transformer") -> None:
         raise unknown("task", task, known)
 
 
+def is_pair(task: str) -> bool:
+    """Whether this is a Hub task with its languages: translation_en_to_fr."""
+    return _PAIR.fullmatch(task) is not None
+
+
 def own_task(task: str) -> str | None:
     """The task of ours that answers a Hub task or has this name itself; None for, say, translation_en_to_de."""
     if task in HUB_TASKS:
         return HUB_TASKS[task][1]
-    return None if _PAIR.fullmatch(task) else task
+    return None if is_pair(task) else task
 
 
 def hub_task(task: str) -> str | None:
     """The Hub's name for a task of ours; a Hub name as it is; None where only the checkpoint can tell the shape."""
-    if task in HUB_TASKS or _PAIR.fullmatch(task):
+    if task in HUB_TASKS or is_pair(task):
         return task
     return next((name for name, (_, own) in HUB_TASKS.items() if own == task), None)
 
 
 def kind_of(hub_name: str) -> str:
     """The shape of a Hub task."""
-    return HUB_TASKS["translation" if _PAIR.fullmatch(hub_name) else hub_name][0]
+    return HUB_TASKS["translation" if is_pair(hub_name) else hub_name][0]
 
 
 def choices(task: str) -> list[str]:

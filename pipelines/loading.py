@@ -8,7 +8,7 @@ import os
 import warnings
 
 import torch
-from transformers import AutoConfig, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoTokenizer
 from transformers.models import auto
 from transformers.utils import logging
 
@@ -20,6 +20,7 @@ from pipelines.errors import UserError
 SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "MarianMTModel"
     "ForConditionalGeneration": "text2text",
     "MTModel": "text2text",
+    "ForSeq2SeqLM": "text2text",
     "ForSequenceClassification": "text_classification",
 }
 
@@ -27,15 +28,17 @@ SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "M
 def load(task, model, *, tokenizer=None, device=None, revision=None, dtype=None, **kwargs):
     """See `pipelines.pipeline`."""
     device = torch_device(device)
-    if isinstance(model, PreTrainedModel):
+    if isinstance(model, torch.nn.Module):
         if tokenizer is None:
             raise UserError("a loaded model needs its tokenizer: pipeline(task, model=model, tokenizer=tokenizer).")
         source, options = None, {}
-        hub_task = hub.hub_task(task) or _task_of(model.config, task)
+        hub_task = hub.hub_task(task) or _task_of([type(model).__name__], task)
     else:
         source, options = _source(task, model, revision)
+        if os.path.isdir(source) and not os.path.isfile(os.path.join(source, "config.json")):
+            raise UserError(f"{source} is no checkpoint: it has no config.json. {hub.offer(task, str(model))}")
         config = _read(task, source, options, lambda: AutoConfig.from_pretrained(source, **options))
-        hub_task = hub.hub_task(task) or _task_of(config, task)
+        hub_task = hub.hub_task(task) or _task_of(config.architectures or [], task)
     shape = pipelines.kind(hub.kind_of(hub_task))
     if source is not None:
         model = _model(task, shape, source, options, config, dtype)
@@ -65,8 +68,6 @@ def _source(task: str, model, revision: str | None) -> tuple[str, dict]:
     """What to hand to `from_pretrained`: a folder or Hub id, and the options that both model and tokenizer take."""
     source, named = hub.resolve(task, model)
     if os.path.isdir(source):
-        if not os.path.isfile(os.path.join(source, "config.json")):
-            raise UserError(f"{source} is no checkpoint: it has no config.json. {hub.offer(task, str(model))}")
         return source, {"local_files_only": True, "trust_remote_code": False}
     if revision and named and revision != named:
         raise UserError(f"two revisions of {source} are named: {named!r} and {revision!r}.")
@@ -93,14 +94,14 @@ def _read(task: str, source: str, options: dict, read):
         raise UserError(f"model {where!r} can't be loaded: {first}. {hub.offer(task, source)}") from error
 
 
-def _task_of(config, task: str) -> str:
-    """The Hub task for a name that only the checkpoint can explain, from the model class it names."""
-    for name in config.architectures or ():
+def _task_of(classes: list[str], task: str) -> str:
+    """The Hub task for a name that only the checkpoint can explain, from the model classes it names."""
+    for name in classes:
         for ending, shape in SHAPES.items():
             if name.endswith(ending):
                 return hub.KINDS[shape]
-    named = ", ".join(config.architectures or ()) or "no model class"
-    raise UserError(f"can't tell what kind of task {task!r} is: its checkpoint names {named}.")
+    named = ", ".join(classes) or "no model class"
+    raise UserError(f"can't tell what kind of task {task!r} is: its model is {named}.")
 
 
 def _model(task: str, shape, source: str, options: dict, config, dtype):

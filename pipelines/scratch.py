@@ -4,9 +4,9 @@ import io
 
 import torch
 import transformers
+from tokenizers.trainers import WordPieceTrainer
 from transformers import AutoConfig, BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5Tokenizer
 
-import pipelines
 from pipelines.errors import UserError, unknown
 
 
@@ -45,8 +45,23 @@ def sentencepiece_tokenizer(texts, size: int, prefix: str = "") -> T5Tokenizer:
 
 
 def wordpiece_tokenizer(texts, size: int) -> BertTokenizer:
-    """A lower-casing BERT tokenizer over a WordPiece vocabulary of at most `size` pieces trained on `texts`."""
-    return BertTokenizer().train_new_from_iterator(iter(texts), vocab_size=size)
+    """A lower-casing BERT tokenizer over a WordPiece vocabulary of at most `size` pieces trained on `texts`.
+
+    The same texts give the same vocabulary. The trainer alone would not: it numbers the pieces "##x" in the order of
+    a hash map, another in each process, and breaks ties by number. So they go in first, in their own order.
+    """
+    texts, tokenizer = list(texts), BertTokenizer()
+    backend = tokenizer.backend_tokenizer
+    words = (
+        word
+        for text in texts
+        for word, _ in backend.pre_tokenizer.pre_tokenize_str(backend.normalizer.normalize_str(text))
+    )
+    inner = sorted({"##" + character for word in words for character in word[1:]})
+    first = sorted(tokenizer.all_special_tokens, key=tokenizer.convert_tokens_to_ids) + inner
+    trainer = WordPieceTrainer(vocab_size=size, special_tokens=first, show_progress=False)
+    backend.train_from_iterator(texts, trainer)
+    return BertTokenizer(vocab=backend.get_vocab(with_added_tokens=False))
 
 
 def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts) -> tuple[BertTokenizer, list[int]]:
@@ -81,23 +96,25 @@ def new_model(
     `embeddings` (V, E) replace the token embeddings, V being the tokenizer's length.
     Raises `UserError` for a size that the family's configuration does not have.
     """
-    import pipelines.lstm  # noqa: F401  registers the family
+    import pipelines.lstm  # registers the family
 
-    known = AutoConfig.for_model(family).to_dict()
+    given = {
+        "vocab_size": len(tokenizer),
+        "pad_token_id": tokenizer.pad_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        **label_fields(labels),
+    }
+    known = [name for name in AutoConfig.for_model(family).to_dict() if not name.startswith("_") and name not in given]
     for name in sizes:
         if name not in known:
-            raise unknown(f"size of a {family} model", name, [key for key in known if not key.startswith("_")])
-    config = AutoConfig.for_model(
-        family,
-        vocab_size=len(tokenizer),
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        **label_fields(labels),
-        **sizes,
-    )
-    if kind == "text2text":
-        config.decoder_start_token_id = tokenizer.pad_token_id
-    model = getattr(transformers, pipelines.kind(kind).AUTO).from_config(config)
+            raise unknown(f"size of a {family} model", name, known)
+    try:
+        config = AutoConfig.for_model(family, **given, **sizes)
+        if kind == "text2text":
+            config.decoder_start_token_id = tokenizer.pad_token_id
+        model = getattr(transformers, pipelines.kind(kind).AUTO).from_config(config)
+    except Exception as error:  # configurations and layers each have their own way to refuse a value
+        raise UserError(f"no {family} model has the sizes {sizes}: {' '.join(str(error).split())}") from error
     if embeddings is not None:
         table = model.get_input_embeddings().weight
         if table.shape != embeddings.shape:
@@ -118,9 +135,7 @@ def label_fields(labels: tuple[str, ...]) -> dict:
 
 def static_embeddings(folder: str, revision: str | None, texts) -> tuple[BertTokenizer, torch.Tensor]:
     """A pruned tokenizer and the matching rows (V, E) of another encoder's input embeddings, as GloVe served once."""
-    tokenizer, kept = pruned_wordpiece(
-        transformers.AutoTokenizer.from_pretrained(folder, revision=revision), texts
-    )
+    tokenizer, kept = pruned_wordpiece(transformers.AutoTokenizer.from_pretrained(folder, revision=revision), texts)
     encoder = transformers.AutoModel.from_pretrained(
         folder, revision=revision, dtype=torch.float32, use_safetensors=True
     )

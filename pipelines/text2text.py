@@ -7,11 +7,12 @@ import logging
 
 import torch
 import torch.nn.functional as F
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import GenerationConfig, StoppingCriteriaList
 from transformers.pipelines.base import ChunkPipeline
 
-from pipelines import chunks, windows
+from pipelines import chunks, languages, windows
 from pipelines.errors import UserError
+from pipelines.lengths import RowLimits, answer_lengths
 
 AUTO = "AutoModelForSeq2SeqLM"
 # Hub task → what its output keys start with; and how long an answer may get where neither the caller nor the
@@ -113,7 +114,7 @@ class Text2TextPipeline(ChunkPipeline):
         return [output[0] for output in outputs] if all(len(output) == 1 for output in outputs) else outputs
 
     def get_iterator(self, inputs, *args):
-        return iter(super().get_iterator(chunks.stream(inputs), *args))
+        return chunks.answers(self, super().get_iterator, inputs, *args)
 
     # --- a text → parts ---
 
@@ -147,13 +148,9 @@ class Text2TextPipeline(ChunkPipeline):
     def _encode(self, part: str, truncation, window: int | None, src_lang, tgt_lang) -> dict:
         """input_ids and attention_mask (1, S); from some multilingual tokenizers also forced_bos_token_id, an int."""
         cut = {"truncation": truncation, "max_length": window if truncation else None}
-        words = self.task.split("_")
-        if src_lang is None and tgt_lang is None and len(words) == 4:
-            src_lang, tgt_lang = words[1], words[3]
-        if self.return_name == "translation" and hasattr(self.tokenizer, "_build_translation_inputs"):
-            features = self.tokenizer._build_translation_inputs(
-                part, return_tensors="pt", src_lang=src_lang, tgt_lang=tgt_lang, **cut
-            )
+        if self.return_name == "translation" and languages.takes_languages(self.tokenizer):
+            pair = languages.checked(self.tokenizer, self.task, src_lang, tgt_lang)
+            features = self.tokenizer._build_translation_inputs(part, return_tensors="pt", **pair, **cut)
         else:
             features = self.tokenizer(self.prefix + part, return_tensors="pt", verbose=False, **cut)
         features.pop("token_type_ids", None)  # made by some tokenizers, refused by `generate`
@@ -173,26 +170,36 @@ class Text2TextPipeline(ChunkPipeline):
         if isinstance(features.get("forced_bos_token_id"), list):  # from a batch: one a part, all the same
             features["forced_bos_token_id"] = features["forced_bos_token_id"][0]
         rows = features["input_ids"].shape[0]
-        output = self.model.generate(**features, **self._generation(generate, features["attention_mask"]))
+        options, limits = self._generation(generate, features["attention_mask"])
+        output = self.model.generate(**features, **options)
         ids = getattr(output, "sequences", output)  # (rows * n, T)
-        self._tell_of_cuts(ids, generate)
-        return {"output_ids": ids.view(rows, -1, ids.shape[-1]), "gap": gap, "blank": blank, "is_last": last}
+        lengths, whole = answer_lengths(ids, self._get_set_generation_params(options).get("eos_token_id"), limits)
+        if not whole.all():
+            self._tell_of_cut(generate)
+        return {
+            "output_ids": ids.view(rows, -1, ids.shape[-1]),
+            "lengths": lengths.view(rows, -1),
+            "gap": gap,
+            "blank": blank,
+            "is_last": last,
+        }
 
-    def _generation(self, call: dict, mask: torch.Tensor) -> dict:
+    def _generation(self, call: dict, mask: torch.Tensor) -> tuple[dict, torch.Tensor | None]:
         """Arguments of `generate`: the call's, over the pipeline's, over the checkpoint's for the task, over ours.
 
-        mask (B, S) gives the lengths of the sources, for a limit where none of them sets one.
+        Where none of them limits the answers, mask (B, S), i.e. the length of each source, does: limits (B,).
         """
-        caller = call if "generation_config" in call else {**self._generate_kwargs, **call}
-        own = dict(caller) if "generation_config" in caller else {**self._settings, **caller}
-        for length, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
-            if length in caller and other in self._get_set_generation_params(own) and other not in caller:
-                own[other] = None  # the caller's limit replaces the checkpoint's, however each is written
-        if own.get("streamer") is not None and "num_beams" not in caller:
+        own: dict = {}
+        for layer in (self._settings, self._generate_kwargs, call):
+            own = {**layer} if "generation_config" in layer else {**own, **layer}
+            for length, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
+                if length in layer and other not in layer:
+                    own[other] = None  # one limit replaces the other of a layer below
+        if own.get("streamer") is not None and "num_beams" not in {**self._generate_kwargs, **call}:
             own["num_beams"] = 1  # a stream can't take words back
         chosen = self._get_set_generation_params(own)
         if chosen.get("max_length") is not None or chosen.get("max_new_tokens") is not None:
-            return self._prepare_generate_kwargs(own)
+            return self._prepare_generate_kwargs(own), None
         least, ratio = self._length
         limits = (least + ratio * mask.sum(1)).long()  # (B,)
         positions = getattr(self.model.config, "max_position_embeddings", None) or 0
@@ -200,18 +207,12 @@ class Text2TextPipeline(ChunkPipeline):
             limits = limits.clamp(max=positions - 2)
         own["stopping_criteria"] = StoppingCriteriaList([*own.get("stopping_criteria", ()), RowLimits(limits)])
         # one more than any row gets, so that nothing `generate` does at its own limit depends on the rest of the batch
-        return self._prepare_generate_kwargs(own, max_new_tokens=int(limits.max()) + 1)
+        return self._prepare_generate_kwargs(own, max_new_tokens=int(limits.max()) + 1), limits
 
-    def _tell_of_cuts(self, ids: torch.Tensor, call: dict) -> None:
-        """A warning, once, where an answer has no end because it met a limit that the caller didn't set."""
-        ends = self.model.generation_config.eos_token_id
-        asked = {"max_length", "max_new_tokens", "eos_token_id", "generation_config"} & {
-            **self._generate_kwargs,
-            **call,
-        }.keys()
-        if self._told or asked or ends is None:
-            return
-        if not torch.isin(ids[:, 1:], torch.tensor(ends, device=ids.device)).any(1).all():
+    def _tell_of_cut(self, call: dict) -> None:
+        """A warning, once, that an answer met a limit which the caller didn't set."""
+        asked = {"max_length", "max_new_tokens", "max_time", "generation_config", "stopping_criteria", "stop_strings"}
+        if not self._told and not asked & {**self._generate_kwargs, **call}.keys():
             self._told = True
             logger.warning("An answer met the limit on its length and may stop short: see max_new_tokens.")
 
@@ -219,7 +220,7 @@ class Text2TextPipeline(ChunkPipeline):
         gaps = [part["gap"] for part in parts]
         records = []
         for i in range(parts[0]["output_ids"].shape[1]):
-            answers = [self._unpadded(part["output_ids"][0, i])[: 0 if part["blank"] else None] for part in parts]
+            answers = [part["output_ids"][0, i, : 0 if part["blank"] else int(part["lengths"][0, i])] for part in parts]
             record = {}
             if return_tensors:
                 record[f"{self.return_name}_token_ids"] = torch.cat(answers)
@@ -233,22 +234,6 @@ class Text2TextPipeline(ChunkPipeline):
                 record[f"{self.return_name}_text"] = windows.join(texts, gaps)
             records.append(record)
         return records
-
-    def _unpadded(self, ids: torch.Tensor) -> torch.Tensor:
-        """ids (T,) without what pads them to the longest answer of their batch."""
-        real = (ids != self.tokenizer.pad_token_id).nonzero()
-        return ids[: int(real[-1]) + 1] if len(real) else ids[:0]
-
-
-class RowLimits(StoppingCriteria):
-    """Ends each answer at its own number of new tokens, so that it doesn't depend on the rest of its batch."""
-
-    def __init__(self, limits: torch.Tensor):
-        self.limits = limits  # (B,)
-
-    def __call__(self, input_ids, scores, **kwargs):
-        copies = input_ids.shape[0] // len(self.limits)  # beams, or samples, of each row
-        return input_ids.shape[1] - 1 >= self.limits.repeat_interleave(copies)  # (B * copies,); 1: the start token
 
 
 # --- for training ---

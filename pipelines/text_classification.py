@@ -54,7 +54,7 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
         return super().__call__(inputs, **chunks.batched(self, inputs, kwargs))
 
     def get_iterator(self, inputs, *args):
-        return iter(super().get_iterator(chunks.stream(inputs), *args))
+        return chunks.answers(self, super().get_iterator, inputs, *args)
 
     def preprocess(self, inputs, window=None, **tokenizer_kwargs):
         window = window or self._window

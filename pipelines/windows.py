@@ -13,7 +13,7 @@ Span = tuple[int, int]
 # Words whose full stop ends no sentence, English and French.
 _ABBREVIATION = re.compile(
     r"mrs?|ms|dr|prof|[sj]r|[ms]t|rev|hon|gen|col|capt|lt|sgt|vs|etc|figs?|nos?|vol|pp?|eds?|inc|ltd|co|corp|dept|est|al"
-    r"|e\.g|i\.e|cf|approx|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m|u\.[sk]|mm?|me|p\.ex|av|bd",
+    r"|e\.g|i\.e|cf|approx|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|[ap]\.m|u\.[sk]|mm?|mmes?|mlles?|mgr|me|p\.ex|av|bd",
     re.IGNORECASE,
 )
 # The end of a sentence, with closing quotes, and the blank after it where the next character is no small letter.
@@ -61,10 +61,16 @@ def _fit(text: str, span: Span, length, limit: int, level: int) -> Iterator[Span
     first = 0
     while first < len(units):
         begin = units[first][0]
-        # the largest run of units that fits, by bisection; a run of more units than the limit has tokens can't
-        after = bisect_right(
-            units, limit, first, min(first + limit, len(units)), key=lambda unit, b=begin: length(text[b : unit[1]])
-        )
+
+        def size(unit: Span, begin=begin) -> int:
+            return length(text[begin : unit[1]])
+
+        # the longest run of units that fits: doubled until it doesn't, then bisected, so that only stretches of about
+        # the limit are measured
+        run = 1
+        while first + run < len(units) and size(units[first + run - 1]) <= limit:
+            run *= 2
+        after = bisect_right(units, limit, first + run // 2, min(first + run, len(units)), key=size)
         if after > first:
             yield begin, units[after - 1][1]
             first = after
@@ -74,8 +80,8 @@ def _fit(text: str, span: Span, length, limit: int, level: int) -> Iterator[Span
 
 
 def _with_gaps(text: str, spans: list[Span]) -> list[tuple[str, str]]:
-    starts = [start for start, _ in spans[1:]] + [len(text)]
-    return [(text[a:b], text[b:after]) for (a, b), after in zip(spans, starts, strict=True)]
+    starts = [start for start, _ in spans] + [len(text)]
+    return [(text[a:b], text[b:after]) for (a, b), after in zip(spans, starts[1:], strict=True)]
 
 
 def _between(text: str, gaps: Iterator[Span]) -> list[Span]:

@@ -19,14 +19,14 @@ def render(task, recipe, record: dict) -> str:
         else "random weights"
     )  # fmt: skip
     lora = f", through LoRA adapters of rank {recipe.lora}, merged" if recipe.lora else ""
+    best = next(iter(record["validation"]))
     sizes = f" New model's sizes: `{recipe.sizes}`." if not recipe.init else ""
     note = f"- {recipe.note}\n" if recipe.note else ""
-    languages = "[en, fr]" if task.name == "translate" else "[en]"
     base = f"base_model: {json.dumps(recipe.init)}\n" if recipe.init else ""  # as JSON: a path may hold YAML's signs
     return f"""---
 library_name: transformers
 license: other
-language: {languages}
+language: {json.dumps(task.languages)}
 datasets: {json.dumps(sources)}
 {base}tags: [duet, {task.name}, {family}]
 ---
@@ -44,6 +44,7 @@ same data by the same loop.
 |---|---|
 {scores}
 
+The weights with the best {best} in the evaluations along the way were kept, so other rows may score a little lower.
 The harness's table, with intervals and cost, is in the project's README.
 
 ## How it was made

@@ -1,17 +1,21 @@
 """The settings of a training: defaults, then the recipe's, then the command line's.
 
-A recipe is a TOML file, one per task: `[all]` for both arms, `[<family>]` for one, `[….cuda]` for what differs on a GPU.
+A recipe is a TOML file, one per task: `[all]` for both arms, `[<family>]` for one, `[….cuda]` for what differs on a
+GPU.
 """
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines import hub
 from pipelines.errors import UserError, unknown
 
 FOLDER = Path(__file__).parent / "recipes"
+NAMES = {tuple: "a list of names", str: "text", dict: "a table", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,16 @@ class Recipe:
     validation: dict[str, Any] = field(default_factory=dict)  # what the pipeline is told while validating
     dtype: str = "float16"  # of the weights written at the end
     seed: int = 13
+    note: str = ""  # for the model card: why this arm's settings differ from the other's
 
     def __post_init__(self):
+        for item in dataclasses.fields(self):
+            default = item.default_factory() if item.default is dataclasses.MISSING else item.default
+            value, wanted = getattr(self, item.name), type(default)
+            if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
+                raise UserError(f"{item.name} must be {NAMES[wanted]}; got {value!r}")
+        if not all(isinstance(source, str) for source in self.data):
+            raise UserError(f"data must be {NAMES[tuple]}; got {list(self.data)}")
         for name, choices in (
             ("optimizer", ("adamw", "adafactor")),
             ("schedule", ("linear", "cosine", "constant")),
@@ -52,9 +64,17 @@ class Recipe:
         ):
             if getattr(self, name) not in choices:
                 raise unknown(name, str(getattr(self, name)), choices)
-        for name in ("epochs", "tokens_per_batch", "accumulate", "learning_rate", "evaluate_every", "save_every"):
-            if getattr(self, name) <= 0:
-                raise UserError(f"{name.replace('_', '-')} must be above 0; got {getattr(self, name)}")
+        for name in (
+            "vocabulary", "max_length", "epochs", "tokens_per_batch", "accumulate", "learning_rate", "evaluate_every",
+            "save_every", "validation_limit",
+        ):  # fmt: skip
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"{name} must be above 0; got {getattr(self, name)}")
+        for name in ("max_steps", "warmup", "weight_decay", "clip", "lora", "patience"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"{name} can't be below 0; got {getattr(self, name)}")
+        if not 0 <= self.label_smoothing < 1:
+            raise UserError(f"label_smoothing must be from 0 to below 1; got {self.label_smoothing}")
 
 
 def read(task: str, family: str, device: str, file: str | None, given: dict[str, Any]) -> Recipe:
@@ -72,6 +92,10 @@ def read(task: str, family: str, device: str, file: str | None, given: dict[str,
     elif file:
         there = ", ".join(sorted(p.name for p in FOLDER.glob("*.toml")))
         raise UserError(f"no such recipe: {file}. Bundled: {there}.")
+    sections = ("all", *hub.FAMILIES)
+    for section in table:
+        if section not in sections:
+            raise unknown(f"section in {path.name}", section, sections)
     settings: dict[str, Any] = {}
     for section in ("all", family):
         values = dict(table.get(section, {}))
@@ -82,5 +106,6 @@ def read(task: str, family: str, device: str, file: str | None, given: dict[str,
     for name in settings:
         if name not in known:
             raise unknown(f"setting in {path.name}", name, known)
-    settings["data"] = tuple(settings.get("data", ()))
+    if isinstance(settings.get("data"), list):
+        settings["data"] = tuple(settings["data"])
     return Recipe(**settings)

@@ -27,6 +27,13 @@ def replace_folder(temporary: Path, final: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
 
 
+def replace_file(file: Path, text: str) -> None:
+    """Writes a text file, so that a kill leaves the old one or the new one."""
+    temporary = file.with_name(file.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)
+
+
 def save(folder: Path, model, optimizer, progress: dict) -> None:
     """Writes `folder/state-<step>` and removes older ones."""
     step = progress["step"]
@@ -38,9 +45,11 @@ def save(folder: Path, model, optimizer, progress: dict) -> None:
     save_file(tensors, str(temporary / "optimizer.safetensors"))
     rest = {"progress": progress, "optimizer": scalars}
     (temporary / "state.json").write_text(json.dumps(rest), encoding="utf-8")
-    replace_folder(temporary, folder / f"state-{step:07d}")
-    for older in saved(folder)[:-1]:
-        shutil.rmtree(older)
+    final = folder / f"state-{step:07d}"
+    replace_folder(temporary, final)
+    for other in folder.glob("state-*"):  # older ones, and what a kill left half written or half removed
+        if other != final:
+            shutil.rmtree(other)
 
 
 def saved(folder: Path) -> list[Path]:

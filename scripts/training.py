@@ -1,5 +1,6 @@
 """The loop behind `scripts.finetune`: batches, steps, validation, states, and the checkpoint at the end."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -14,16 +15,15 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 import pipelines
-from pipelines import hub, scratch
 from pipelines.errors import UserError
 from scripts import card, state
 from scripts.batches import batches, steps
-from tasks import data
+from scripts.environment import environment
+from scripts.start import make_optimizer, read_splits, tokenizer_and_model
 from tasks.metrics import metrics_of
 from tasks.predict import predict_all
 
 LOG_EVERY = 10  # steps between log lines, and between looks at the clock where several processes must agree
-HELD_OUT = 0.05  # share of a user's own file that validates, where no split of its own does
 
 
 class Training:
@@ -37,8 +37,20 @@ class Training:
         sources = list(recipe.data or task.sources)
         self.say(f"{task.name} {family}: reading {' + '.join(sources)}")
         self.train_rows, self.validation_rows = read_splits(task, sources, recipe.validation_limit, recipe.seed)
+        if not len(self.train_rows):
+            raise UserError(f"nothing to train on in {self.train_rows.source}, once its validation rows are held out")
+        run = self.own / "run.json"  # written after the tokenizer, which is whole then
         with accelerator.main_process_first():
-            self.tokenizer, model = self._start()
+            saved = self.own / "tokenizer" if run.is_file() else None
+            self.tokenizer, model = tokenizer_and_model(task, family, recipe, self.train_rows, saved)
+            if accelerator.is_main_process and not saved:
+                self.own.mkdir(parents=True, exist_ok=True)
+                self.tokenizer.save_pretrained(self.own / "tokenizer")
+                said = {"task": task.name, "family": family, "recipe": dataclasses.asdict(recipe)}
+                state.replace_file(run, json.dumps(said, indent=1))
+        positions = getattr(model.config, "max_position_embeddings", None)
+        if positions and recipe.max_length > positions:
+            raise UserError(f"max_length {recipe.max_length} is more than the model's {positions} positions")
         self.prefix = task.prefix if family == "t5" else ""
         columns = self.kind.features(
             self.tokenizer, self.train_rows.inputs, self.train_rows.targets,
@@ -70,61 +82,6 @@ class Training:
     def bare(self):
         """The model without what accelerate wrapped around it."""
         return self.accelerator.unwrap_model(self.model)
-
-    # --- setting up ---
-
-    def _start(self):
-        """Tokenizer and model before the first step: the same on every process and after every resume."""
-        recipe, task = self.recipe, self.task
-        torch.manual_seed(recipe.seed)
-        if recipe.init:
-            tokenizer, model = self._from_checkpoint()
-        else:
-            texts = list(_texts(self.train_rows))
-            tokens, table = None, None
-            if recipe.embeddings:
-                tokens, table = scratch.static_embeddings(*hub.resolve(task.name, recipe.embeddings), texts)
-            elif (self.own / "tokenizer").is_dir():
-                import transformers
-
-                tokens = transformers.AutoTokenizer.from_pretrained(self.own / "tokenizer")
-            tokenizer = tokens or scratch.new_tokenizer(task.kind, texts, recipe.vocabulary, task.prefix)
-            torch.manual_seed(recipe.seed)
-            model = scratch.new_model(task.kind, self.family, tokenizer, recipe.sizes, task.labels, table)
-        tokenizer.model_max_length = min(tokenizer.model_max_length, max(recipe.max_length, 128))
-        self._describe(model)
-        if recipe.lora:
-            model = add_lora(model, recipe.lora)
-        if self.accelerator.is_main_process and not (self.own / "run.json").is_file():
-            self.own.mkdir(parents=True, exist_ok=True)
-            tokenizer.save_pretrained(self.own / "tokenizer")
-            run = {"task": task.name, "family": self.family, "recipe": dataclasses.asdict(recipe)}
-            (self.own / "run.json").write_text(json.dumps(run, indent=1), encoding="utf-8")
-        return tokenizer, model
-
-    def _from_checkpoint(self):
-        import transformers
-
-        path, revision = hub.resolve(self.task.name, self.recipe.init)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, revision=revision)
-        auto = getattr(transformers, self.kind.AUTO)
-        labels = scratch.label_fields(self.task.labels)
-        extra = labels | ({"num_labels": len(self.task.labels), "ignore_mismatched_sizes": True} if labels else {})
-        model = auto.from_pretrained(path, revision=revision, dtype=torch.float32, use_safetensors=True, **extra)
-        if model.config.model_type != self.family:
-            raise UserError(f"--init {self.recipe.init} is a {model.config.model_type} model, not {self.family}")
-        return tokenizer, model
-
-    def _describe(self, model) -> None:
-        """Writes into the checkpoint how the task is asked and answered, where its `config.json` keeps such things."""
-        if self.task.kind != "text2text":
-            return
-        prefix = {"prefix": self.task.prefix} if self.family == "t5" else {}
-        model.config.task_specific_params = {self.task.hub_task: prefix | self.task.params}
-        for name, value in self.task.generation.items():
-            setattr(model.generation_config, name, value)
-        for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):
-            setattr(model.generation_config, name, getattr(model.config, name))
 
     def _plan(self) -> list[list[list[list[int]]]]:
         """Per epoch its steps, per step its batches (of all processes), per batch its rows."""
@@ -200,7 +157,8 @@ class Training:
         """
         acc, recipe = self.accelerator, self.recipe
         # dropout depends on (seed, step, process) alone: that makes a resumed run equal to one that never stopped
-        torch.manual_seed((recipe.seed << 40) + step * acc.num_processes + acc.process_index)
+        chance = (recipe.seed << 40) + step * acc.num_processes + acc.process_index
+        torch.manual_seed(chance % 2**64)  # as many bits as a generator takes
         rate = learning_rate(recipe, step, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -212,7 +170,7 @@ class Training:
         total = torch.zeros((), device=acc.device)
         for i, (_, batch) in enumerate(ready):
             batch = {key: value.to(acc.device, non_blocking=True) for key, value in batch.items()}
-            with acc.no_sync(self.model) if i + 1 < len(ready) else _nothing():
+            with acc.no_sync(self.model) if i + 1 < len(ready) else contextlib.nullcontext():
                 with acc.autocast():
                     loss = self.kind.loss(self.model, batch, recipe.label_smoothing) / terms
                 acc.backward(loss * acc.num_processes)  # the processes' gradients are averaged: undo that
@@ -267,7 +225,7 @@ class Training:
         if self.accelerator.is_main_process and file.is_file():
             lines = [x for x in file.read_text(encoding="utf-8").splitlines(True) if x.endswith("}\n")]
             kept = [line for line in lines if json.loads(line)["step"] <= self.progress["step"]]
-            file.write_text("".join(kept), encoding="utf-8")
+            state.replace_file(file, "".join(kept))
 
     def validate(self) -> dict[str, float]:
         """The task's metrics on the validation rows, each row answered by exactly one process."""
@@ -327,6 +285,10 @@ class Training:
         if self.recipe.lora:
             model = model.merge_and_unload()
         model.to(getattr(torch, self.recipe.dtype)).save_pretrained(self.folder)
+        for name in ("is_local", "local_files_only"):  # where it was read from is no property of it
+            self.tokenizer.init_kwargs.pop(name, None)
+        self.tokenizer.backend_tokenizer.no_truncation()  # nor is what its last call was told
+        self.tokenizer.backend_tokenizer.no_padding()
         self.tokenizer.save_pretrained(self.folder)
         record = self._record(model)
         (self.folder / "README.md").write_text(card.render(self.task, self.recipe, record), encoding="utf-8")
@@ -344,7 +306,7 @@ class Training:
             "family": self.family,
             "parameters": model.num_parameters(),
             "data": {"train": self.train_rows.source, "rows": len(self.rows), "validation": len(self.validation_rows)},
-            "epochs": self.recipe.epochs,
+            "epochs": self.recipe.epochs if not self.recipe.max_steps else len(self.plan),
             "steps": progress["step"],
             "best_step": progress["best_step"],
             "validation": progress["scores"],
@@ -354,41 +316,9 @@ class Training:
             "minutes": progress["seconds"] / 60,
             "peak_memory_mb": peak / 1e6,
             "recipe": dataclasses.asdict(self.recipe),
-            "environment": card.environment(self.accelerator, self.recipe.seed),
+            "environment": environment(self.accelerator.device.type, self.recipe.seed)
+            | {"processes": self.accelerator.num_processes, "mixed_precision": self.accelerator.mixed_precision},
         }
-
-
-def _nothing():
-    import contextlib
-
-    return contextlib.nullcontext()
-
-
-def _texts(rows):
-    for text, target in zip(rows.inputs, rows.targets, strict=True):
-        yield text
-        if isinstance(target, list):
-            yield target[0]
-
-
-def read_splits(task, sources: list[str], limit: int, seed: int):
-    """Train and validation rows. A file of the user's own has no splits: a share of it is held out, by `seed`."""
-    files = [source for source in sources if Path(source.rpartition(":")[0] or source).suffix in data.FORMATS]
-    files += [source for source in sources if Path(source).suffix in data.FORMATS and source not in files]
-    train = data.read_all(task, sources, "train")
-    if not files:
-        bare = list(dict.fromkeys(data.bare(source) for source in sources))
-        return train, data.read_all(task, bare, "validation", limit)
-    if len(files) < len(sources):
-        raise UserError("files and Hub data sets can't be mixed in one --data: their validation rows would differ")
-    held = train.take(min(limit, max(1, round(HELD_OUT * len(train)))), seed)
-    # held-out texts must not be trained on, also where the same text stands in the file twice
-    seen = set(map(str, held.inputs))
-    keep = [i for i, text in enumerate(train.inputs) if str(text) not in seen]
-    rest = dataclasses.replace(
-        train, inputs=[train.inputs[i] for i in keep], targets=[train.targets[i] for i in keep]
-    )
-    return rest, held
 
 
 def learning_rate(recipe, step: int, total: int) -> float:
@@ -398,31 +328,3 @@ def learning_rate(recipe, step: int, total: int) -> float:
     done = (step - recipe.warmup) / max(1, total - recipe.warmup)
     shape = {"constant": 1.0, "linear": 1 - done, "cosine": 0.5 * (1 + math.cos(math.pi * done))}
     return recipe.learning_rate * shape[recipe.schedule]
-
-
-def make_optimizer(recipe, model):
-    """AdamW (no decay on biases and norms), or Adafactor scaled by parameter size (Shazeer & Stern 2018, section 8)."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    if recipe.optimizer == "adafactor":
-        from transformers.optimization import Adafactor
-
-        return Adafactor(
-            trained, lr=recipe.learning_rate, scale_parameter=True, relative_step=False,
-            weight_decay=recipe.weight_decay,
-        )  # fmt: skip
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-
-
-def add_lora(model, rank: int):
-    """LoRA adapters (Hu et al. 2022) on every linear layer; a new classifier head is trained whole."""
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise UserError("--lora needs peft: pip install 'duet[train]'") from error
-    heads = [name for name, _ in model.named_children() if name in ("classifier", "score", "qa_outputs")]
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", modules_to_save=heads or None)
-    return get_peft_model(model, config)

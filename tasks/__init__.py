@@ -26,6 +26,7 @@ class Task:
     hub_task: str  # what `pipelines.pipeline` and the Hub call it: "translation_en_to_fr", "sentiment-analysis"
     transformer: str  # family of the Transformer arm: t5, bert or gpt2
     sources: tuple[str, ...]  # Hub data set ids; the first is the one the harness measures on
+    languages: tuple[str, ...] = ("en",)  # for model cards
     licences: dict[str, str] = field(default_factory=dict)  # data set id → licence, for model cards
     split: str = "validation"  # the split that the harness measures on
     columns: dict[str, tuple[str, ...]]  # input(s) and "target" → column names accepted, in order of preference

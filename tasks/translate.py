@@ -15,6 +15,7 @@ TASK = Task(
     hub_task="translation_en_to_fr",
     transformer="t5",
     sources=("multi30k/en-fr", "tatoeba/en-fr"),
+    languages=("en", "fr"),
     licences={
         "multi30k/en-fr": "research and education only (Elliott et al. 2016)",
         "tatoeba/en-fr": "CC BY 2.0 (tatoeba.org, manythings.org/anki)",
