@@ -52,7 +52,7 @@ def test_without_any_limit_the_source_sets_one_for_each_row_of_a_batch(translato
             ids = output["translation_token_ids"]
             assert len(ids) == 1 + 3 + source // 2
             assert torch.equal(ids, translator(text, num_beams=beams, **endless)[0]["translation_token_ids"])
-    assert len({len(output["translation_token_ids"]) for output in batch}) > 3
+    assert len({len(output["translation_token_ids"]) for output in batch}) > 2
 
 
 def test_an_answer_cut_by_a_limit_nobody_asked_for_is_told_once(translator, english, monkeypatch, caplog):
