@@ -172,6 +172,7 @@ def run(capsys, monkeypatch):
 
     def run(task, *arguments, stdin: bytes = b""):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(stdin))))
+        capsys.readouterr()  # what making the tiny models said is not the command's
         status = cli.main(task, [str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         assert "Traceback" not in err

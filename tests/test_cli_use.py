@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet
@@ -166,7 +167,9 @@ def test_the_progress_bar_is_on_stderr_only(tiny_bert):
 
 
 def test_ctrl_c_ends_without_a_traceback():
-    with subprocess.Popen(command("translate"), **pipes()) as process:
+    # a suite that runs in the background hands an ignored SIGINT down; a terminal's Ctrl-C is not ignored
+    default = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command("translate"), preexec_fn=default, **pipes()) as process:
         process.stdin.write("\n" * 40)  # empty lines are reported: it is reading now
         process.stdin.flush()
         process.stderr.readline()
