@@ -52,6 +52,9 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
         tokenizer = tokenizer or scratch.new_tokenizer(task.kind, texts, recipe.vocabulary, task.prefix)
         torch.manual_seed(recipe.seed)
         model = scratch.new_model(task.kind, family, tokenizer, recipe.sizes, task.labels, table)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions and recipe.max_length > positions:
+        raise UserError(f"max_length {recipe.max_length} is more than the model's {positions} positions")
     tokenizer.model_max_length = min(tokenizer.model_max_length, max(recipe.max_length, 128))
     _describe(task, family, model)
     return tokenizer, add_lora(model, recipe.lora) if recipe.lora else model

@@ -33,7 +33,9 @@ class Training:
         self.accelerator, self.task, self.family, self.recipe = accelerator, task, family, recipe
         self.folder, self.own = folder, folder / "training"
         self.kind = pipelines.kind(task.kind)
+        count = accelerator.num_processes
         self.progress = {"step": 0, "best": None, "best_step": 0, "bad": 0, "seconds": 0.0, "tokens": 0, "padded": 0}
+        self.progress["processes"] = count
         sources = list(recipe.data or task.sources)
         self.say(f"{task.name} {family}: reading {' + '.join(sources)}")
         self.train_rows, self.validation_rows = read_splits(task, sources, recipe.validation_limit, recipe.seed)
@@ -48,9 +50,6 @@ class Training:
                 self.tokenizer.save_pretrained(self.own / "tokenizer")
                 said = {"task": task.name, "family": family, "recipe": dataclasses.asdict(recipe)}
                 state.replace_file(run, json.dumps(said, indent=1))
-        positions = getattr(model.config, "max_position_embeddings", None)
-        if positions and recipe.max_length > positions:
-            raise UserError(f"max_length {recipe.max_length} is more than the model's {positions} positions")
         self.prefix = task.prefix if family == "t5" else ""
         columns = self.kind.features(
             self.tokenizer, self.train_rows.inputs, self.train_rows.targets,
@@ -71,6 +70,9 @@ class Training:
         self.total = recipe.max_steps or sum(len(epoch) for epoch in self.plan)
         found = state.load(self.own, self.bare, self.optimizer)
         if found:
+            before = found.setdefault("processes", count)
+            if before != count:  # the plan of who trains on what would be another
+                raise UserError(f"--resume can't change the number of processes from {before} to {count}")
             self.progress = found
             self.say(f"resumed at step {found['step']:,} of {self.total:,}")
 

@@ -53,6 +53,9 @@ def test_init_of_another_family_is_refused(tiny_t5, tmp_path, capfd):
 def test_texts_longer_than_the_positions_are_refused(tmp_path, capfd):
     assert train(arguments("sentiment", "bert", tmp_path / "out", max_length=65)) == 2
     assert "max_length 65 is more than the model's 64 positions" in capfd.readouterr().err
+    assert (
+        train(arguments("sentiment", "bert", tmp_path / "out", max_length=64, max_steps=1)) == 0
+    )  # nothing to tidy up
 
 
 def test_one_row_can_not_be_trained_and_validated_on(tmp_path, capfd):

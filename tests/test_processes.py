@@ -1,6 +1,8 @@
 """Two processes on a CPU train as one does, and score as one does."""
 
+import json
 import os
+import random
 import shlex
 import signal
 import socket
@@ -16,7 +18,7 @@ from training_runs import SIZES, arguments, log_of, record_of, run_pair, train
 import pipelines
 import tasks
 from scripts import processes
-from tasks import data
+from scripts.start import read_splits
 from tasks.metrics import metrics_of
 from tasks.predict import predict_all
 
@@ -27,7 +29,22 @@ SETTINGS = {"validation_limit": ROWS, "dtype": "float32", "clip": 0.3, "sizes": 
 
 
 @pytest.fixture(scope="module")
-def launched(tmp_path_factory) -> Path:
+def argv(tmp_path_factory):
+    """folder → command line of a training on texts that are easily told apart, but for a fifth with a wrong label."""
+    file, chance = tmp_path_factory.mktemp("data") / "noisy.jsonl", random.Random(5)
+    with file.open("w") as lines:
+        for i in range(640):
+            good = chance.random() < 0.5
+            text = " ".join(["fine" if good else "awful"] * chance.randint(1, 4) + ["film"] * chance.randint(0, 9))
+            label = int(good) if chance.random() < 0.8 else int(not good)
+            lines.write(json.dumps({"text": f"{text} {i}", "label": label}) + "\n")
+    return lambda folder, *more, **settings: arguments(
+        "sentiment", "lstm", folder, *more, data=[file], **SETTINGS | settings
+    )
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory, argv) -> Path:
     """Folder of a whole training in two processes, from the command line that people type."""
     folder = tmp_path_factory.mktemp("two") / "run"
     with socket.socket() as free:
@@ -36,7 +53,7 @@ def launched(tmp_path_factory) -> Path:
     command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--num_processes", "2", "--cpu"]
     command += ["--main_process_port", port, "-m", "scripts.finetune"]
     done = subprocess.run(
-        [*command, *arguments("sentiment", "lstm", folder, **SETTINGS)],
+        [*command, *argv(folder)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout
@@ -50,11 +67,12 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def alone(task_name: str, folder: Path, rows: int, **options) -> dict[str, float]:
-    """Scores of a checkpoint on the validation rows of a training, in this one process."""
-    task = tasks.load(task_name)
-    there = data.read_all(task, ["samples"], "validation", rows)
+    """Scores of a checkpoint on the validation rows of its training, in this one process."""
+    task, recipe = tasks.load(task_name), record_of(folder)["recipe"]
+    _, there = read_splits(task, recipe["data"], recipe["validation_limit"], recipe["seed"])
     assert len(there) == rows
     answers = predict_all(task, pipelines.pipeline(task_name, model=str(folder)), there.inputs, **options)
+    assert rows == 1 or len(set(answers)) > 1  # else it wouldn't matter whose answer is whose
     return {metric.key: metric.value(metric.statistics(answers, there.targets).sum(0)) for metric in metrics_of(task)}
 
 
@@ -67,8 +85,8 @@ def test_the_scores_are_those_of_one_process(launched):
     assert 0 < scores["accuracy"] < 1
 
 
-def test_it_learns_what_one_process_learns_with_batches_accumulated(launched, tmp_path):
-    assert train(arguments("sentiment", "lstm", tmp_path / "one", accumulate=2, **SETTINGS)) == 0
+def test_it_learns_what_one_process_learns_with_batches_accumulated(launched, argv, tmp_path):
+    assert train(argv(tmp_path / "one", accumulate=2)) == 0
     one, two = record_of(tmp_path / "one"), record_of(launched)
     for key in ("steps", "tokens", "real_tokens_per_padded", "best_step", "parameters", "validation"):
         assert one[key] == two[key], key
@@ -78,24 +96,28 @@ def test_it_learns_what_one_process_learns_with_batches_accumulated(launched, tm
         torch.testing.assert_close(weights(launched)[name], tensor, rtol=1e-4, atol=1e-5)
 
 
-def test_both_killed_and_resumed_is_the_same(launched, tmp_path):
-    folder = tmp_path / "run"
-    argv = arguments("sentiment", "lstm", folder, "--resume", **SETTINGS)
-    assert run_pair(argv, tmp_path / "said", "scripts.training:Training._step", 15) == [-signal.SIGKILL] * 2
-    assert run_pair(argv, tmp_path / "said") == [0, 0]
+def test_both_killed_and_resumed_is_the_same(launched, argv, tmp_path):
+    folder, said = tmp_path / "run", tmp_path / "said"
+    resume = argv(folder, "--resume")
+    assert run_pair(resume, said, "scripts.training:Training._step", 15) == [-signal.SIGKILL] * 2
+    assert run_pair(resume, said) == [0, 0]
     assert "resumed at step 12 of 24" in (tmp_path / "said.0").read_text()
     assert (folder / "model.safetensors").read_bytes() == (launched / "model.safetensors").read_bytes()
     assert [line["loss"] for line in log_of(folder)] == pytest.approx([line["loss"] for line in log_of(launched)])
     assert record_of(folder)["validation"] == record_of(launched)["validation"]
 
 
-def test_ctrl_c_in_one_stops_both(launched, tmp_path):
+def test_ctrl_c_in_one_stops_both(launched, argv, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run"
-    argv = arguments("sentiment", "lstm", folder, **SETTINGS)
-    statuses = run_pair(argv, tmp_path / "said", "scripts.training:Training._step", 3, signal.SIGINT, ranks=(1,))
+    statuses = run_pair(
+        argv(folder), tmp_path / "said", "scripts.training:Training._step", 3, signal.SIGINT, ranks=(1,)
+    )
     assert statuses == [130, 130]
     said = (tmp_path / "said.0").read_text()
     assert "stopped at step 10 (interrupted)" in said  # where both look: with each line of the log
+    assert train(["--output-dir", str(folder), "--resume"]) == 2
+    assert "--resume can't change the number of processes from 2 to 1" in capsys.readouterr().err
     again = shlex.split(said.split("go on with: ")[1])
     assert again[:7] == ["accelerate", "launch", "--num_processes", "2", "--cpu", "-m", "scripts.finetune"]
     assert run_pair(again[7:], tmp_path / "said") == [0, 0]
@@ -105,10 +127,8 @@ def test_ctrl_c_in_one_stops_both(launched, tmp_path):
 @pytest.mark.parametrize("rows", [1, 7])
 def test_translations_are_scored_once_each(rows, tmp_path):
     options = {"num_beams": 1, "max_new_tokens": 8}
-    argv = arguments(
-        "translate", "lstm", tmp_path / "run", max_steps=2, evaluate_every=2, validation_limit=rows, dtype="float32"
-    )
-    assert run_pair(argv, tmp_path / "said") == [0, 0]
+    settings = {"max_steps": 2, "evaluate_every": 2, "validation_limit": rows, "dtype": "float32"}
+    assert run_pair(arguments("translate", "lstm", tmp_path / "run", **settings), tmp_path / "said") == [0, 0]
     scores = alone("translate", tmp_path / "run", rows, **options)
     assert record_of(tmp_path / "run")["validation"] == pytest.approx(scores)
     assert rows == 1 or scores["chrf"] > 0

@@ -59,6 +59,9 @@ def test_killed_again_and_again(uninterrupted, tmp_path):
     # within a state: weights are written, the optimizer is not
     killed("scripts.state:save_file", 1)
     assert "state-0000012.tmp" in there() and state_step(folder) == 8
+    # when the state is whole but not in its place
+    killed("pathlib:Path.rename", 1)
+    assert (training / "state-0000012.tmp" / "state.json").exists() and state_step(folder) == 8
     # within the best weights so far
     killed("scripts.state:save_model", 2)
     assert "best.tmp" in there() and state_step(folder) == 12
