@@ -15,8 +15,7 @@ HELD_OUT = 0.05  # share of a user's own file that validates, where no split of 
 
 def read_splits(task, sources: list[str], limit: int, seed: int):
     """Train and validation rows. A file of the user's own has no splits: a share of it is held out, by `seed`."""
-    files = [source for source in sources if Path(source.rpartition(":")[0] or source).suffix in data.FORMATS]
-    files += [source for source in sources if Path(source).suffix in data.FORMATS and source not in files]
+    files = [source for source in sources if Path(data.bare(source)).suffix in data.FORMATS]
     train = data.read_all(task, sources, "train")
     if not files:
         bare = list(dict.fromkeys(data.bare(source) for source in sources))

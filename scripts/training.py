@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import resource
 import shutil
 import sys
 import time
@@ -19,6 +18,7 @@ from pipelines.errors import UserError
 from scripts import card, state
 from scripts.batches import batches, steps
 from scripts.environment import environment
+from scripts.probe import resident_peak
 from scripts.start import make_optimizer, read_splits, tokenizer_and_model
 from tasks.metrics import metrics_of
 from tasks.predict import predict_all
@@ -301,7 +301,7 @@ class Training:
 
     def _record(self, model) -> dict:
         cuda = self.accelerator.device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = torch.cuda.max_memory_allocated() if cuda else resident_peak()
         progress = self.progress
         return {
             "task": self.task.name,
