@@ -32,8 +32,8 @@ format: $(VENV)/.duet-dev  ## mend what lint can mend
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-table: $(VENV)/.duet  ## write the results of results/*.json into README.md
-	$(RUN) -m scripts.report --readme README.md
+table: $(VENV)/.duet-dev  ## write the results of results/*.json into README.md and results/report.html
+	$(RUN) -m scripts.report
 
 clean:  ## remove what runs and builds leave behind (the virtual environment stays)
 	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache

@@ -32,8 +32,9 @@ def pipeline(
 ):
     """A `transformers.Pipeline` for `task`.
 
-    task: a Hub name (translation, translation_en_to_fr, summarization, text2text-generation, sentiment-analysis,
-        text-classification) or the name of a task that a bundled checkpoint answers (translate, sentiment).
+    task: a Hub name (translation, translation_en_to_fr, summarization, text2text-generation, question-answering,
+        sentiment-analysis, text-classification) or the name of a task that a bundled checkpoint answers (translate,
+        sentiment).
     model: "transformer" or "lstm" (bundled), a family ("t5", "bert"), a folder, a Hub id, "id@revision", or a loaded
         `PreTrainedModel` (then `tokenizer` is needed).
     tokenizer: a loaded tokenizer, a folder or a Hub id; default: the model's own.
@@ -61,7 +62,8 @@ def kind(name: str):
 
 
 def restore() -> None:
-    """Makes `transformers.pipeline` take translation (also _xx_to_yy), summarization and text2text-generation again.
+    """Makes `transformers.pipeline` take translation (also _xx_to_yy), summarization, text2text-generation and
+    question-answering again.
 
     For code that calls it and can't be changed, such as `evaluate.evaluator`. Changes transformers for the whole
     process, so it never happens on import.

@@ -64,15 +64,20 @@ def window(tokenizer, model) -> int | None:
     limits = []
     if 0 < tokenizer.model_max_length < 10**9:  # transformers writes 10**30 for "not known"
         limits.append(tokenizer.model_max_length)
-    positions = getattr(model.config, "max_position_embeddings", None) or 0
-    if positions > 0:
-        table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
-        padding = getattr(table, "padding_idx", None)
-        # RoBERTa and its kin number positions from padding_idx + 1, so that many places of the table go unused
-        limits.append(positions - (0 if padding is None else padding + 1))
+    if positions(model):
+        limits.append(positions(model))
     if not limits and getattr(model.config, "n_positions", None):
         limits.append(model.config.n_positions)
     return min(limits, default=None)
+
+
+def positions(model) -> int | None:
+    """The most tokens that the model has learned positions for; None where it has none."""
+    size = getattr(model.config, "max_position_embeddings", None) or 0
+    table = getattr(getattr(model.base_model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    # RoBERTa and its kin number positions from padding_idx + 1, so that many places of the table go unused
+    return size - (0 if padding is None else padding + 1) if size > 0 else None
 
 
 def given(parameters: dict) -> dict:

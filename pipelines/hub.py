@@ -13,7 +13,13 @@ from pipelines.errors import UserError, unknown
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 # Shapes of task, a module here each → the Hub task for a task of ours that has no Hub name of its own.
-KINDS = {"text2text": "text2text-generation", "text_classification": "text-classification"}
+KINDS = {
+    "text2text": "text2text-generation",
+    "text_classification": "text-classification",
+    "token_classification": "token-classification",
+    "question_answering": "question-answering",
+    "text_generation": "text-generation",
+}
 # The Hub's task names → shape, and which bundled task answers when no other model is named. The first Hub name of a
 # task of ours is the one it goes by: `translate` reads a checkpoint's settings for translation_en_to_fr.
 HUB_TASKS = {
@@ -21,6 +27,10 @@ HUB_TASKS = {
     "translation": ("text2text", "translate"),
     "summarization": ("text2text", "summarize"),
     "text2text-generation": ("text2text", "translate"),
+    "question-answering": ("question_answering", "qa"),
+    "ner": ("token_classification", "ner"),
+    "token-classification": ("token_classification", "ner"),
+    "text-generation": ("text_generation", "complete"),
     "sentiment-analysis": ("text_classification", "sentiment"),
     "text-classification": ("text_classification", "sentiment"),
 }
@@ -37,6 +47,11 @@ def bundled() -> dict[str, dict[str, Path]]:
         task, _, family = config.parent.name.rpartition("-")
         found.setdefault(task, {})[family] = config.parent
     return found
+
+
+def is_shared(name: str) -> bool:
+    """Whether this is the name of a bundled folder, "sentiment-bert", whose weights others may build on."""
+    return bool(_REPOSITORY.fullmatch(name)) and (CHECKPOINTS / name / "config.json").is_file()
 
 
 def check_task(task: str, model="transformer") -> None:
@@ -96,6 +111,8 @@ def resolve(task: str, model: str | os.PathLike = "transformer") -> tuple[str, s
     families = bundled().get(own_task(task) or "", {})
     if text in ROLES or text in families or text in FAMILIES:
         return _bundled(task, text, families), None
+    if is_shared(text):
+        return str(CHECKPOINTS / text), None  # of another task, by its folder's name: "sentiment-bert"
     folder = Path(text).expanduser()
     if folder.is_dir():
         return str(folder), None

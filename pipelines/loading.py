@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 import pipelines
 import pipelines.lstm  # registers the LSTM family with the Auto classes
-from pipelines import hub
+from pipelines import adapters, hub
 from pipelines.errors import UserError
 
 SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "MarianMTModel"
@@ -22,6 +22,11 @@ SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "M
     "MTModel": "text2text",
     "ForSeq2SeqLM": "text2text",
     "ForSequenceClassification": "text_classification",
+    "ForTokenClassification": "token_classification",
+    "ForQuestionAnswering": "question_answering",
+    "ForQuestionAnsweringSimple": "question_answering",
+    "ForCausalLM": "text_generation",
+    "LMHeadModel": "text_generation",
 }
 
 
@@ -109,6 +114,9 @@ def _model(task: str, shape, source: str, options: dict, config, dtype):
     loader = getattr(auto, shape.AUTO)
     if type(config) not in loader._model_mapping:
         raise UserError(f"{source} is a {config.model_type} model, which can't do {task}.")
+    if adapters.is_adapter(source):
+        with _no_bar(True):
+            return _read(task, source, options, lambda: adapters.load(loader, source, config, dtype or torch.float32))
     with _no_bar(os.path.isdir(source)):
         model, report = _read(
             task,

@@ -1,13 +1,14 @@
-"""Puts the text-to-text tasks that transformers 5 removed back into `transformers.pipeline`: `pipelines.restore`."""
+"""Puts the tasks that transformers 5 removed back into `transformers.pipeline`: `pipelines.restore`."""
 
 import transformers
-from transformers import AutoModelForSeq2SeqLM
+from transformers import AutoModelForQuestionAnswering, AutoModelForSeq2SeqLM
 from transformers import pipelines as theirs
 
 from pipelines import hub
-from pipelines.text2text import Text2TextPipeline
+from pipelines.question_answering import QuestionAnsweringPipeline
+from pipelines.text2text import pipeline_class
 
-NAMES = ("translation", "summarization", "text2text-generation")
+NAMES = ("translation", "summarization", "text2text-generation", "question-answering")
 
 
 def restore() -> None:
@@ -15,7 +16,12 @@ def restore() -> None:
     registry = theirs.PIPELINE_REGISTRY
     for name in NAMES:
         theirs.REMOVED_TASKS.pop(name, None)
-        entry = {"impl": Text2TextPipeline, "pt": (AutoModelForSeq2SeqLM,), "type": "text"}
+        asks = name == "question-answering"
+        entry = {
+            "impl": QuestionAnsweringPipeline if asks else pipeline_class(name),
+            "pt": (AutoModelForQuestionAnswering if asks else AutoModelForSeq2SeqLM,),
+            "type": "text",
+        }
         if hub.choices(name):
             entry["default"] = {"model": (hub.resolve(name)[0], "main")}
         registry.supported_tasks[name] = entry

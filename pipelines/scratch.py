@@ -1,11 +1,14 @@
 """New tokenizers and new models, for training from random weights (or from another model's static embeddings)."""
 
 import io
+import json
+import random
 
 import torch
 import transformers
-from tokenizers.trainers import WordPieceTrainer
-from transformers import AutoConfig, BertTokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer, WordPieceTrainer
+from transformers import AutoConfig, BertTokenizer, GPT2Tokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5Tokenizer
 
 from pipelines.errors import UserError, unknown
 
@@ -64,6 +67,36 @@ def wordpiece_tokenizer(texts, size: int) -> BertTokenizer:
     return BertTokenizer(vocab=backend.get_vocab(with_added_tokens=False))
 
 
+def byte_tokenizer(texts, size: int, sample: int = 8_000_000) -> GPT2Tokenizer:
+    """A GPT-2 tokenizer, byte-level BPE, over a vocabulary of `size` trained on `sample` bytes of `texts`, drawn with a
+    seed. It loses nothing: every text comes back byte for byte. <|endoftext|> begins and ends texts and pads.
+
+    The same texts give the same vocabulary: merges of equal count are taken by the numbers of their parts, and those
+    of the first 256, the bytes, are fixed.
+    """
+    texts, kept, left = list(texts), [], sample
+    for i in random.Random(13).sample(range(len(texts)), len(texts)):
+        if left <= 0:
+            break
+        kept.append(texts[i])
+        left -= len(texts[i].encode())
+    blank = GPT2Tokenizer()
+    trainer = BpeTrainer(
+        vocab_size=size,
+        special_tokens=[blank.eos_token],
+        initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    blank.backend_tokenizer.train_from_iterator(kept, trainer)
+    made = json.loads(blank.backend_tokenizer.to_str())["model"]
+    return GPT2Tokenizer(
+        vocab=made["vocab"],
+        merges=[tuple(pair) for pair in made["merges"]],
+        pad_token=blank.eos_token,
+        add_bos_token=True,
+    )
+
+
 def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts) -> tuple[BertTokenizer, list[int]]:
     """A BERT tokenizer that keeps only the pieces that `texts` use, and the old id of each piece kept.
 
@@ -82,9 +115,12 @@ def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts) -> tuple[BertTok
 
 
 def new_tokenizer(kind: str, texts, size: int, prefix: str = "") -> PreTrainedTokenizerBase:
-    """The tokenizer both arms of a pairing share: sentencepiece where text is written, WordPiece where it is read."""
-    if kind in ("text2text", "text_generation"):
+    """The tokenizer both arms of a pairing share: sentencepiece where text is written, byte-level BPE where it is gone
+    on with, WordPiece where it is read."""
+    if kind == "text2text":
         return sentencepiece_tokenizer(texts, size, prefix)
+    if kind == "text_generation":
+        return byte_tokenizer(texts, size)
     return wordpiece_tokenizer(texts, size)
 
 
@@ -104,6 +140,9 @@ def new_model(
         "eos_token_id": tokenizer.eos_token_id,
         **label_fields(labels),
     }
+    if kind == "text_generation":
+        # as in GPT-2's own configuration: its padding is the token that begins texts, which is seldom padding
+        given |= {"bos_token_id": tokenizer.bos_token_id, "pad_token_id": None}
     known = [name for name in AutoConfig.for_model(family).to_dict() if not name.startswith("_") and name not in given]
     for name in sizes:
         if name not in known:
@@ -113,6 +152,8 @@ def new_model(
         if kind == "text2text":
             config.decoder_start_token_id = tokenizer.pad_token_id
         model = getattr(transformers, pipelines.kind(kind).AUTO).from_config(config)
+        if kind == "text_generation":
+            model.generation_config.pad_token_id = tokenizer.pad_token_id
     except Exception as error:  # configurations and layers each have their own way to refuse a value
         raise UserError(f"no {family} model has the sizes {sizes}: {' '.join(str(error).split())}") from error
     if embeddings is not None:
@@ -133,10 +174,18 @@ def label_fields(labels: tuple[str, ...]) -> dict:
     return {"id2label": dict(enumerate(labels)), "label2id": {name: i for i, name in enumerate(labels)}}
 
 
-def static_embeddings(folder: str, revision: str | None, texts) -> tuple[BertTokenizer, torch.Tensor]:
-    """A pruned tokenizer and the matching rows (V, E) of another encoder's input embeddings, as GloVe served once."""
+def static_embeddings(
+    folder: str, revision: str | None, texts, width: int | None = None
+) -> tuple[BertTokenizer, torch.Tensor]:
+    """A pruned tokenizer and the matching rows (V, E) of another encoder's input embeddings, as GloVe served once.
+
+    A `width` below the encoder's takes their first principal directions, (V, width): the least loss in squares.
+    """
     tokenizer, kept = pruned_wordpiece(transformers.AutoTokenizer.from_pretrained(folder, revision=revision), texts)
     encoder = transformers.AutoModel.from_pretrained(
         folder, revision=revision, dtype=torch.float32, use_safetensors=True
     )
-    return tokenizer, encoder.get_input_embeddings().weight.detach()[kept].clone()
+    table = encoder.get_input_embeddings().weight.detach()[kept]
+    if width and width < table.shape[1]:
+        table = table @ torch.linalg.eigh(table.T @ table).eigenvectors[:, -width:].flip(1)
+    return tokenizer, table.clone()

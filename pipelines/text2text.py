@@ -22,12 +22,22 @@ _TASKS = {
     "summarization": ("summary", 256, 0.0),
     "text2text-generation": ("generated", 256, 1.0),
 }
+COPIED = 12  # tokens of a source that the first steps of a training may learn to copy
 logger = logging.getLogger(__name__)
 
 
 def make(task: str, **kwargs) -> "Text2TextPipeline":
     """The pipeline for a Hub task of this shape."""
-    return Text2TextPipeline(task=task, **kwargs)
+    return pipeline_class(task)(task=task, **kwargs)
+
+
+def pipeline_class(task: str) -> type["Text2TextPipeline"]:
+    """The class that answers a Hub task: of a text in parts summaries are summarised again, other answers joined."""
+    if task == "summarization":
+        from pipelines.mapreduce import SummarizationPipeline
+
+        return SummarizationPipeline
+    return Text2TextPipeline
 
 
 def answer(output) -> str:
@@ -44,7 +54,8 @@ class Text2TextPipeline(ChunkPipeline):
 
     The checkpoint's `task_specific_params` for the task (a prefix, settings of `generate`) hold where the caller sets
     nothing else. A text longer than the window is split, at sentence ends where possible, and the answers are joined;
-    it is cut only where `truncation` asks for it. Batches mix the parts of several texts.
+    it is cut only where `truncation` asks for it. Batches mix the parts of several texts. (Summaries of parts are not
+    joined but summarised again: `pipelines.mapreduce`.)
 
     Parameters, for all calls or per call, besides those of `generate`:
         truncation: as tokenizers take it; True cuts at the window instead of splitting.
@@ -248,6 +259,16 @@ def features(tokenizer, inputs: list[str], targets: list[list[str]], *, prefix="
     target = tokenizer(text_target=[references[0] for references in targets])["input_ids"]
     kept = [i for i in range(len(source)) if max(len(source[i]), len(target[i])) <= max_length]
     return {"input_ids": [source[i] for i in kept], "labels": [target[i] for i in kept]}
+
+
+def copies(rows: list[dict], skip: int) -> list[dict]:
+    """The rows with the beginning of the source as target, `skip` tokens of instruction left out.
+
+    New models that are to copy most of what they write (summaries) stay at the frequencies of the target's words for
+    thousands of steps; some hundred steps of plain copying wake the attention to the source, and what follows builds
+    on it. (Zhu et al. 2021, "Leveraging Lead Bias for Zero-shot Abstractive News Summarization", train on leads too.)
+    """
+    return [row | {"labels": row["input_ids"][skip : skip + COPIED] + row["input_ids"][-1:]} for row in rows]
 
 
 def collate(rows: list[dict], config) -> dict[str, torch.Tensor]:

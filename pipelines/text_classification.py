@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 from transformers import TextClassificationPipeline
 from transformers.pipelines.base import ChunkPipeline
+from transformers.pipelines.text_classification import ClassificationFunction
 
-from pipelines import chunks, windows
+from pipelines import calibration, chunks, windows
 from pipelines.errors import UserError
 from pipelines.text2text import pad
 
@@ -20,9 +21,9 @@ def make(task: str, **kwargs) -> "WindowedTextClassificationPipeline":
     return WindowedTextClassificationPipeline(task=task, **kwargs)
 
 
-def answer(output) -> str:
-    """The best label in one output of the pipeline."""
-    return (output[0] if isinstance(output, list) else output)["label"]
+def answer(output) -> dict:
+    """The best label in one output of the pipeline, with its score: {"label", "score"}."""
+    return output[0] if isinstance(output, list) else output
 
 
 class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeline):
@@ -31,6 +32,9 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
     A text longer than the window is split, at sentence ends where possible; the scores are the mean of the parts'
     scores, weighted by their tokens. It is cut only where `truncation` asks for it. Of a text pair the longer one is
     split and the other goes with each part.
+
+    Where the checkpoint's configuration has a `calibration`, softmax scores are calibrated, and a text may be answered
+    as out of scope: see `pipelines.calibration`. Other functions (`function_to_apply`) give the model's own figures.
 
     One parameter more than transformers', here or per call:
         window: the most tokens to read at once, special tokens included; default: the checkpoint's.
@@ -89,7 +93,12 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
         return {"logits": super()._forward(features)["logits"], "weight": weight, "is_last": last}
 
     def postprocess(self, parts, function_to_apply=None, top_k=1, _legacy=True):
-        if len(parts) == 1:
+        config, rule = self.model.config, None
+        if function_to_apply in (None, ClassificationFunction.SOFTMAX):
+            rule, temperature = calibration.threshold(config), calibration.temperature(config)
+            if temperature != 1:
+                parts = [{**part, "logits": part["logits"] / temperature} for part in parts]
+        if len(parts) == 1 and not rule:
             return super().postprocess(parts[0], function_to_apply, top_k, _legacy)
         # all labels of each part, in the order of their ids
         each = [super(type(self), self).postprocess(part, function_to_apply, None, True) for part in parts]
@@ -102,6 +111,7 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
             for column in zip(*each, strict=True)
         ]
         mean.sort(key=lambda record: record["score"], reverse=True)
+        mean = calibration.refuse(mean, rule) if rule else mean
         return mean[0] if top_k == 1 and _legacy else mean[:top_k]
 
 

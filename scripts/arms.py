@@ -26,12 +26,12 @@ class Arm:
     parameters: int = 0
     size_mb: float = 0.0
     one: Callable[[Any], Any] | None = None
-    many: Callable[..., list[str]] | None = None
+    many: Callable[..., list] | None = None
     fixed: Callable[[Any, int], Any] | None = None
     load_ms: float | None = None
     problem: str = ""  # what went wrong, one line: an arm that has one is asked nothing more
     mistake: bool = False  # the problem is the user's: a name that isn't there, say
-    predictions: list[str] = field(default_factory=list)
+    predictions: list = field(default_factory=list)
     statistics: dict[str, Any] = field(default_factory=dict)  # metric → (N, K) array
     costs: dict[str, Any] = field(default_factory=dict)  # latency_ms, throughput, memory_mb
     runs: list[dict] = field(default_factory=list)  # every timed run
@@ -91,7 +91,10 @@ def _weights(place, revision: str | None) -> list[Path]:
         from huggingface_hub import snapshot_download
 
         place = snapshot_download(str(place), revision=revision, local_files_only=True)
-    return sorted(Path(place).glob("*.safetensors"))
+    from pipelines import adapters
+
+    base = _weights(adapters.base_of(place), None) if adapters.is_adapter(place) else []  # they need it too
+    return base + sorted(Path(place).glob("*.safetensors"))
 
 
 class _Later:

@@ -18,11 +18,18 @@ def render(task, recipe, record: dict) -> str:
         else f"random weights, token embeddings from `{recipe.embeddings}` (as GloVe served once)" if recipe.embeddings
         else "random weights"
     )  # fmt: skip
-    lora = f", through LoRA adapters of rank {recipe.lora}, merged" if recipe.lora else ""
+    over = record.get("base", "")
+    how = [
+        f"through LoRA adapters of rank {recipe.lora}{'' if over else ', merged'}" if recipe.lora else "",
+        f"all weights, their difference to `{over}` kept at rank {recipe.compress}" if recipe.compress and over else "",
+        f"stored as adapters over `{over}`, which are merged when they load" if over else "",
+    ]
+    lora = "".join(f", {part}" for part in how if part)
     best = next(iter(record["validation"]))
     sizes = f" New model's sizes: `{recipe.sizes}`." if not recipe.init else ""
     note = f"- {recipe.note}\n" if recipe.note else ""
-    base = f"base_model: {json.dumps(recipe.init)}\n" if recipe.init else ""  # as JSON: a path may hold YAML's signs
+    base = over or recipe.init
+    base = f"base_model: {json.dumps(base)}\n" if base else ""  # as JSON: a path may hold YAML's signs
     return f"""---
 library_name: transformers
 license: other
@@ -36,7 +43,7 @@ datasets: {json.dumps(sources)}
 same data by the same loop.
 
     from pipelines import pipeline
-    pipeline("{task.name}", model="{"lstm" if family == "lstm" else "transformer"}")({task.example!r})
+    pipeline("{task.name}", model="{"lstm" if family == "lstm" else "transformer"}")({task.call})
 
 ## Scores on the validation split ({record["data"]["validation"]:,} rows)
 

@@ -15,7 +15,14 @@ from pipelines import hub
 from pipelines.errors import UserError, unknown
 
 FOLDER = Path(__file__).parent / "recipes"
-NAMES = {tuple: "a list of names", str: "text", dict: "a table", int: "a whole number", float: "a number"}
+NAMES = {
+    bool: "true or false",
+    tuple: "a list of names",
+    str: "text",
+    dict: "a table",
+    int: "a whole number",
+    float: "a number",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +39,9 @@ class Recipe:
     max_steps: int = 0  # optimizer steps; 0: by epochs
     tokens_per_batch: int = 4000  # padded tokens a process and batch
     accumulate: int = 1  # batches a process and step
+    compress: int = 0  # of a model trained whole: rank at which its difference to a bundled `base` is kept; 0: whole
+    base: str = ""  # bundled folder that adapters are kept over; "": `init`, or what its adapters are over
+    copy_steps: int = 0  # of text to text: so many steps first learn to copy a source's beginning (see `copies`)
     optimizer: str = "adamw"  # adamw | adafactor (scaled by parameter size)
     learning_rate: float = 1e-3
     warmup: int = 100  # steps
@@ -39,7 +49,8 @@ class Recipe:
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     clip: float = 1.0  # largest gradient norm; 0: off
-    lora: int = 0  # rank of LoRA adapters, merged at the end; 0: train all weights
+    random_weights: bool = False  # of `init` take the tokenizer and the sizes, not the weights
+    lora: int = 0  # rank of LoRA adapters, 0: train all weights; merged at the end, but over a bundled base kept apart
     evaluate_every: int = 500  # steps
     save_every: int = 200  # steps between states to resume from
     patience: int = 0  # evaluations without a better score before it stops; 0: off
@@ -53,7 +64,8 @@ class Recipe:
         for item in dataclasses.fields(self):
             default = item.default_factory() if item.default is dataclasses.MISSING else item.default
             value, wanted = getattr(self, item.name), type(default)
-            if isinstance(value, bool) or not isinstance(value, (int, float) if wanted is float else wanted):
+            fits = isinstance(value, (int, float) if wanted is float else wanted)
+            if not fits or isinstance(value, bool) != (wanted is bool):
                 raise UserError(f"{item.name} must be {NAMES[wanted]}; got {value!r}")
         if not all(isinstance(source, str) for source in self.data):
             raise UserError(f"data must be {NAMES[tuple]}; got {list(self.data)}")
@@ -70,7 +82,7 @@ class Recipe:
         ):  # fmt: skip
             if not 0 < getattr(self, name) < math.inf:
                 raise UserError(f"{name} must be above 0; got {getattr(self, name)}")
-        for name in ("max_steps", "warmup", "weight_decay", "clip", "lora", "patience"):
+        for name in ("max_steps", "compress", "copy_steps", "warmup", "weight_decay", "clip", "lora", "patience"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"{name} can't be below 0; got {getattr(self, name)}")
         if not 0 <= self.label_smoothing < 1:

@@ -108,10 +108,15 @@ def write_lines(file: Path, records: Iterable[dict]) -> None:
 
 def write_text(file: Path, text: str) -> None:
     """Writes beside `file` and renames, so that a reader or a Ctrl-C never meets half a file."""
+    write_bytes(file, text.encode())
+
+
+def write_bytes(file: Path, content: bytes) -> None:
+    """`write_text` for what is no text."""
     file.parent.mkdir(parents=True, exist_ok=True)
     part = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(content)
         part.replace(file)
     finally:
         part.unlink(missing_ok=True)

@@ -1,12 +1,13 @@
 """What a training starts from: its rows, its tokenizer and model before the first step, its optimizer."""
 
 import dataclasses
+import math
 from pathlib import Path
 
 import torch
 
 import pipelines
-from pipelines import hub, scratch
+from pipelines import adapters, hub, scratch
 from pipelines.errors import UserError
 from tasks import data
 
@@ -17,6 +18,7 @@ def read_splits(task, sources: list[str], limit: int, seed: int):
     """Train and validation rows. A file of the user's own has no splits: a share of it is held out, by `seed`."""
     files = [source for source in sources if Path(data.bare(source)).suffix in data.FORMATS]
     train = data.read_all(task, sources, "train")
+    train = task.prepare(train) if task.prepare else train
     if not files:
         bare = list(dict.fromkeys(data.bare(source) for source in sources))
         return train, data.read_all(task, bare, "validation", limit)
@@ -37,13 +39,14 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
     """
     torch.manual_seed(recipe.seed)
     if recipe.init:
-        tokenizer, model = _from_checkpoint(task, family, recipe.init)
+        tokenizer, model = _from_checkpoint(task, family, recipe)
     else:
         texts = list(_texts(rows))
         tokenizer, table = None, None
         if recipe.embeddings:
             path, revision = hub.resolve(task.name, recipe.embeddings)
-            tokenizer, table = _loaded(path, lambda: scratch.static_embeddings(path, revision, texts))
+            width = recipe.sizes.get("d_model")
+            tokenizer, table = _loaded(path, lambda: scratch.static_embeddings(path, revision, texts, width))
         elif saved:
             import transformers
 
@@ -54,21 +57,25 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions and recipe.max_length > positions:
         raise UserError(f"max_length {recipe.max_length} is more than the model's {positions} positions")
-    tokenizer.model_max_length = min(tokenizer.model_max_length, max(recipe.max_length, 128))
+    # of what it starts from, only the positions bind: a shorter limit was that training's own
+    tokenizer.model_max_length = min(positions or math.inf, max(recipe.max_length, 128))
     _describe(task, family, model)
-    return tokenizer, add_lora(model, recipe.lora) if recipe.lora else model
+    return tokenizer, adapters.add(model, recipe.lora) if recipe.lora and not hasattr(model, "peft_config") else model
 
 
 def _texts(rows):
-    for text, target in zip(rows.inputs, rows.targets, strict=True):
-        yield text
-        if isinstance(target, list):
+    """The texts that a new vocabulary is made for: inputs of any shape, and targets that are texts."""
+    for given, target in zip(rows.inputs, rows.targets, strict=True):
+        for part in given.values() if isinstance(given, dict) else (given,):
+            yield part if isinstance(part, str) else " ".join(part)
+        if isinstance(target, list) and target and isinstance(target[0], str):
             yield target[0]
 
 
-def _from_checkpoint(task, family: str, init: str):
+def _from_checkpoint(task, family: str, recipe):
     import transformers
 
+    init = recipe.init
     path, revision = hub.resolve(task.name, init)
     options = {"revision": revision, "trust_remote_code": False}
     config = _loaded(path, lambda: transformers.AutoConfig.from_pretrained(path, **options))
@@ -77,9 +84,32 @@ def _from_checkpoint(task, family: str, init: str):
     tokenizer = _loaded(path, lambda: transformers.AutoTokenizer.from_pretrained(path, **options))
     auto = getattr(transformers, pipelines.kind(task.kind).AUTO)
     labels = scratch.label_fields(task.labels)
-    extra = labels | ({"num_labels": len(task.labels), "ignore_mismatched_sizes": True} if labels else {})
-    options |= {"dtype": torch.float32, "use_safetensors": True}
-    return tokenizer, _loaded(path, lambda: auto.from_pretrained(path, **options, **extra))
+    if task.kind == "question_answering":
+        labels = {"num_labels": 2}  # start and end, whatever the checkpoint had
+    for name, value in labels.items():
+        setattr(config, name, value)
+    config.__dict__.pop("calibration", None)  # of another head
+    if recipe.random_weights:
+        return tokenizer, auto.from_config(config, dtype=torch.float32)
+    if adapters.is_adapter(path) and not (recipe.lora and goes_on(task, path)):
+        return tokenizer, _loaded(path, lambda: adapters.on_base(auto, path, config, torch.float32))
+    if adapters.is_adapter(path):
+        model = _loaded(path, lambda: adapters.load(auto, path, config, torch.float32, merge=False))
+        if model.peft_config["default"].r != recipe.lora:
+            raise UserError(f"{init} holds adapters of rank {model.peft_config['default'].r}: set lora to that")
+        return tokenizer, model
+    options |= {"dtype": torch.float32, "use_safetensors": True, "ignore_mismatched_sizes": bool(labels)}
+    return tokenizer, _loaded(path, lambda: auto.from_pretrained(path, config=config, **options))
+
+
+def goes_on(task, folder: str) -> bool:
+    """Whether the adapters in `folder` are this task's: LoRA goes on with them, or else begins anew on top of them."""
+    import transformers
+
+    config = transformers.AutoConfig.from_pretrained(folder)
+    wanted = pipelines.kind(task.kind).AUTO.removeprefix("AutoModel")  # "ForTokenClassification"
+    labels = not task.labels or list(config.id2label.values()) == list(task.labels)
+    return labels and config.architectures[0].endswith(wanted)
 
 
 def _loaded(name: str, read):
@@ -93,7 +123,11 @@ def _loaded(name: str, read):
 
 def _describe(task, family: str, model) -> None:
     """Writes into the checkpoint how the task is asked and answered, where its `config.json` keeps such things."""
+    if hasattr(model.config, "calibration"):
+        del model.config.calibration  # of the weights that this training starts from
     if task.kind != "text2text":
+        if task.params:
+            model.config.task_specific_params = {task.hub_task: dict(task.params)}
         return
     prefix = {"prefix": task.prefix} if family == "t5" else {}
     model.config.task_specific_params = {task.hub_task: prefix | task.params}
@@ -118,14 +152,3 @@ def make_optimizer(recipe, model):
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
-
-
-def add_lora(model, rank: int):
-    """LoRA adapters (Hu et al. 2022) on every linear layer; a new classifier head is trained whole."""
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise UserError("--lora needs peft: pip install 'duet[train]'") from error
-    heads = [name for name, _ in model.named_children() if name in ("classifier", "score", "qa_outputs")]
-    config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear", modules_to_save=heads or None)
-    return get_peft_model(model, config)

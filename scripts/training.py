@@ -1,6 +1,7 @@
 """The loop behind `scripts.finetune`: batches, steps, validation, states, and the checkpoint at the end."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import math
@@ -14,12 +15,13 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 import pipelines
+from pipelines import adapters, hub
 from pipelines.errors import UserError
 from scripts import card, state
 from scripts.batches import batches, steps
 from scripts.environment import environment
 from scripts.probe import resident_peak
-from scripts.start import make_optimizer, read_splits, tokenizer_and_model
+from scripts.start import goes_on, make_optimizer, read_splits, tokenizer_and_model
 from tasks.metrics import metrics_of
 from tasks.predict import predict_all
 
@@ -58,9 +60,15 @@ class Training:
         self.rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
         if not self.rows:
             raise UserError(f"nothing to train on: no row of {self.train_rows.source} fits {recipe.max_length} tokens")
+        self.count = len(self.rows)
+        if recipe.copy_steps:
+            if task.kind != "text2text":
+                raise UserError(f"copy_steps is for text to text; {task.name} answers with something else")
+            # row i once more, with its source to be copied, at i + count
+            self.rows += self.kind.copies(self.rows, len(self.tokenizer(self.prefix)["input_ids"]) - 1)
         self.lengths = [self.kind.length(row) for row in self.rows]
         self.say(
-            f"{len(self.rows):,} rows to train on ({len(self.train_rows) - len(self.rows):,} too long), "
+            f"{self.count:,} rows to train on ({max(0, len(self.train_rows) - self.count):,} too long), "
             f"{len(self.validation_rows):,} to validate, {model.num_parameters():,} parameters"
         )
         self.config = model.config
@@ -88,9 +96,9 @@ class Training:
     def _plan(self) -> list[list[list[list[int]]]]:
         """Per epoch its steps, per step its batches (of all processes), per batch its rows."""
         recipe, per_step = self.recipe, self.accelerator.num_processes * self.recipe.accumulate
-        plan, count = [], 0
+        plan, count, lengths = [], 0, self.lengths[: self.count]
         while (count < recipe.max_steps) if recipe.max_steps else (len(plan) < math.ceil(recipe.epochs)):
-            epoch = steps(batches(self.lengths, recipe.tokens_per_batch, recipe.seed, len(plan)), per_step)
+            epoch = steps(batches(lengths, recipe.tokens_per_batch, recipe.seed, len(plan)), per_step)
             if not recipe.max_steps:
                 epoch = epoch[: math.ceil(len(epoch) * min(1.0, recipe.epochs - len(plan)))]
             plan.append(epoch)
@@ -140,6 +148,8 @@ class Training:
         for epoch in self.plan:
             todo = epoch[max(0, start - step) : max(0, self.total - step)]
             first, step = max(step, start), step + len(epoch)
+            for i in range(min(len(todo), self.recipe.copy_steps - first)):
+                todo[i] = [[row + self.count for row in rows] for rows in todo[i]]
             mine = [rows for group in todo for rows in group[acc.process_index :: acc.num_processes]]
             loader = DataLoader(
                 self.rows,
@@ -229,12 +239,11 @@ class Training:
             kept = [line for line in lines if json.loads(line)["step"] <= self.progress["step"]]
             state.replace_file(file, "".join(kept))
 
-    def validate(self) -> dict[str, float]:
+    def validate(self, model=None) -> dict[str, float]:
         """The task's metrics on the validation rows, each row answered by exactly one process."""
         acc, rows = self.accelerator, self.validation_rows
-        model = self.bare
-        if self.recipe.lora:
-            model = model.get_base_model()
+        if model is None:
+            model = self.bare.get_base_model() if self.recipe.lora else self.bare
         model.eval()
         pipe = pipelines.pipeline(self.task.name, model=model, tokenizer=self.tokenizer, device=acc.device)
         mine = range(acc.process_index, len(rows), acc.num_processes)
@@ -280,13 +289,21 @@ class Training:
         self.accelerator.wait_for_everyone()
         if self.accelerator.log_with:
             self.accelerator.end_training()
+        model, recipe = self.bare, self.recipe
+        state.load_model(model, str(self.own / "best" / "model.safetensors"))
+        base = self._base()
+        if recipe.compress and base and not recipe.lora:
+            start = dataclasses.replace(recipe, init=base)
+            whole = tokenizer_and_model(self.task, self.family, start, self.train_rows, None)[1]
+            model = adapters.extract(model, whole.to(model.device), recipe.compress)
+            self.progress["scores"] = self.validate(copy.deepcopy(model).merge_and_unload())
         if not self.accelerator.is_main_process:
             return
-        model = self.bare
-        state.load_model(model, str(self.own / "best" / "model.safetensors"))
-        if self.recipe.lora:
-            model = model.merge_and_unload()
-        model.to(getattr(torch, self.recipe.dtype)).save_pretrained(self.folder)
+        if base and (recipe.lora or recipe.compress):
+            adapters.save(model.to(getattr(torch, recipe.dtype)), self.folder, base)
+        else:
+            model = model.merge_and_unload() if recipe.lora else model
+            model.to(getattr(torch, recipe.dtype)).save_pretrained(self.folder)
         for name in ("is_local", "local_files_only"):  # where it was read from is no property of it
             self.tokenizer.init_kwargs.pop(name, None)
         self.tokenizer.backend_tokenizer.no_truncation()  # nor is what its last call was told
@@ -299,6 +316,14 @@ class Training:
         target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         self.say(f"wrote {self.folder} (best at step {self.progress['best_step']:,}) and {target}")
 
+    def _base(self) -> str:
+        """The bundled encoder that this run's adapters are kept over; "" where the weights are kept whole."""
+        recipe = self.recipe
+        folder = hub.resolve(self.task.name, recipe.init)[0] if recipe.init else ""
+        again = recipe.lora and folder and adapters.is_adapter(folder) and goes_on(self.task, folder)
+        name = recipe.base or (adapters.base_name(folder) if again else recipe.init)
+        return name if hub.is_shared(name) else ""
+
     def _record(self, model) -> dict:
         cuda = self.accelerator.device.type == "cuda"
         peak = torch.cuda.max_memory_allocated() if cuda else resident_peak()
@@ -306,8 +331,8 @@ class Training:
         return {
             "task": self.task.name,
             "family": self.family,
-            "parameters": model.num_parameters(),
-            "data": {"train": self.train_rows.source, "rows": len(self.rows), "validation": len(self.validation_rows)},
+            "parameters": adapters.merged_size(model),
+            "data": {"train": self.train_rows.source, "rows": self.count, "validation": len(self.validation_rows)},
             "epochs": self.recipe.epochs if not self.recipe.max_steps else len(self.plan),
             "steps": progress["step"],
             "best_step": progress["best_step"],
@@ -317,6 +342,7 @@ class Training:
             "real_tokens_per_padded": progress["tokens"] / progress["padded"],
             "minutes": progress["seconds"] / 60,
             "peak_memory_mb": peak / 1e6,
+            "base": self._base() if self.recipe.lora or self.recipe.compress else "",
             "recipe": dataclasses.asdict(self.recipe),
             "environment": environment(self.accelerator.device.type, self.recipe.seed)
             | {"processes": self.accelerator.num_processes, "mixed_precision": self.accelerator.mixed_precision},

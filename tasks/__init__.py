@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-TASKS = ("translate", "sentiment")
+TASKS = ("translate", "summarize", "ner", "qa", "sentiment", "complete", "classify", "intents")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,16 +30,33 @@ class Task:
     licences: dict[str, str] = field(default_factory=dict)  # data set id → licence, for model cards
     split: str = "validation"  # the split that the harness measures on
     columns: dict[str, tuple[str, ...]]  # input(s) and "target" → column names accepted, in order of preference
+    aliases: dict[str, str] = field(default_factory=dict)  # what other data sets and models call a label → ours
     labels: tuple[str, ...] = ()  # class names in the order of the data set's ids
+    out_of_scope: str = ""  # the one of them that means "none of the others"
     metrics: tuple[str, ...]  # names in `tasks.metrics.METRICS`
     prefix: str = ""  # what a T5 is told before the text
     params: dict[str, Any] = field(default_factory=dict)  # pipeline settings stored with new checkpoints
     generation: dict[str, Any] = field(default_factory=dict)  # `generate` defaults stored with new checkpoints
     floor: str  # what the trivial answer is, in words, for the table
+    prepare: Callable[[Any], Any] | None = None  # train `Rows` → what is trained on, where that should differ
     make_floor: Callable[[Any], Callable[[list], list]]  # train `Rows` → (inputs → predictions)
     example: str  # a text for help and demonstrations
+    example_context: str = ""  # the text that it is asked of, where it is a question
     options: Callable | None = None  # adds the task's own flags to an `argparse` parser
     version: int = 1
+
+    @property
+    def command(self) -> str:
+        """A command line that answers the example, as one would type it."""
+        asked_of = f' --context "{self.example_context}"' if self.example_context else ""
+        return f'python -m tasks.{self.name} "{self.example}"{asked_of}'
+
+    @property
+    def call(self) -> str:
+        """The arguments of a pipeline's call that answers the example, in Python."""
+        if self.example_context:
+            return f"question={self.example!r}, context={self.example_context!r}"
+        return repr(self.example)
 
     @property
     def families(self) -> tuple[str, str]:

@@ -10,14 +10,14 @@ def main(argv: list[str]) -> int:
     try:
         if argv and not argv[0].startswith("-"):
             task = load(argv[0])  # an unknown name ends here, with the nearest one
-            raise UserError(f'a task is its own command: python -m tasks.{task.name} "{task.example}"')
+            raise UserError(f"a task is its own command: {task.command}")
     except UserError as error:
         print(f"python -m tasks: error: {error}", file=sys.stderr)
         return 2
     width = max(map(len, TASKS))
     for name in TASKS:
         task = load(name)
-        print(f'{name:{width}}  {task.title} ({" | ".join(task.families)}): python -m tasks.{name} "{task.example}"')
+        print(f"{name:{width}}  {task.title} ({' | '.join(task.families)}): {task.command}")
     return 0
 
 

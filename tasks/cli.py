@@ -14,12 +14,12 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError, unknown
-from tasks import Task, inputs
+from tasks import Task, asking, completing, inputs, marking
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENGINES = ("auto", "torch", "ctranslate2", "onnx")
@@ -49,15 +49,27 @@ def say(task: Task, line: str) -> None:
 
 def _run(task: Task, argv: list[str]) -> int:
     args = parse(task, argv)
+    if task.kind == "text_generation":
+        completing.check(args)
+        if args.options.pop("interactive", None):
+            from tasks.interactive import run
+
+            return run(task, args)
     if not args.texts and not args.file and (sys.stdin is None or sys.stdin.isatty()):
         print(parser(task).format_usage().strip(), file=sys.stderr)
         raise UserError(f'nothing to do: give a text ("{task.example}"), lines on standard input, or --file.')
     columns = next(names for role, names in task.columns.items() if role != "target")
-    items = inputs.read(args.texts, args.file, args.column, columns)
+    context, beside = None, ()
+    if task.kind == "question_answering":
+        context = asking.context(args)
+        beside = asking.columns(task, args, context)
+    items = inputs.read(args.texts, args.file, args.column, columns, beside)
     first = next(items, None)
     if first is None:
         raise UserError(f"{args.file or 'standard input'} is empty.")
     items = itertools.chain([first], items)
+    if context is not None:
+        items = (replace(item, context=context) for item in items)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a letter the terminal lacks must not end the run
@@ -67,7 +79,11 @@ def _run(task: Task, argv: list[str]) -> int:
         run = _answer_all
     # answers that stream onto the terminal are progress enough, and a bar would run through them
     shown = not sys.stdout.isatty() or (args.compare and not args.json)
-    with _progress(inputs.count(args.texts, args.file), shown) as advance:
+    count = inputs.count(args.texts, args.file)
+    alone = not shown or (count is not None and count <= FEW)  # no bar over the inputs, so one over windows may stand
+    with _progress(count, shown) as advance, asking.progress(alone) as reading:
+        if task.kind == "question_answering":
+            args.options["progress"] = reading
         failed = run(task, args, items, advance)
     sys.stdout.flush()  # here, where a closed pipe is caught
     return 1 if failed else 0
@@ -87,7 +103,9 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def _one_of(what: str, choices: tuple[str, ...]) -> Callable[[str], str]:
+def one_of(what: str, choices: tuple[str, ...]) -> Callable[[str], str]:
+    """The type of a flag that takes one of a few names, for `parser.add_argument`."""
+
     def check(text: str) -> str:
         if text not in choices:
             raise argparse.ArgumentTypeError(str(unknown(what, text, choices)))
@@ -99,7 +117,31 @@ def _one_of(what: str, choices: tuple[str, ...]) -> Callable[[str], str]:
 _BEAMS = ("--num-beams", {"type": _whole, "metavar": "N", "help": "beams of the search (1: greedy)"})
 _NEW_TOKENS = ("--max-new-tokens", {"type": _whole, "metavar": "N", "help": "longest answer, in tokens"})
 _TOP_K = ("--top-k", {"type": _whole, "metavar": "N", "help": "how many labels to show, the best first (default 1)"})
-FLAGS = {"text2text": (_NEW_TOKENS, _BEAMS), "text_classification": (_TOP_K,)}
+_STRATEGIES = ("none", "simple", "first", "average", "max")
+_STRATEGY = (
+    "--aggregation-strategy",
+    {
+        "type": one_of("aggregation strategy", _STRATEGIES),
+        "default": "simple",
+        "metavar": "S",
+        "help": f"how pieces make an entity: {' | '.join(_STRATEGIES)} (default simple)",
+    },
+)
+_ASKING = (
+    ("--context", {"metavar": "TEXT", "help": "the text to answer from (default: the file's column context)"}),
+    ("--context-file", {"metavar": "F", "help": "file that holds this text, UTF-8"}),
+    ("--top-k", {"type": _whole, "metavar": "N", "help": "how many answers to show, the best first (default 1)"}),
+    ("--max-answer-len", {"type": _whole, "metavar": "N", "help": "longest answer, in tokens (default 15)"}),
+    ("--doc-stride", {"type": _whole, "metavar": "N", "help": "tokens that parts of a long text share (default 128)"}),
+    ("--handle-impossible-answer", {"action": "store_true", "help": "let no answer be an answer (default: off)"}),
+)
+FLAGS = {
+    "text2text": (_NEW_TOKENS, _BEAMS),
+    "text_classification": (_TOP_K,),
+    "token_classification": (_STRATEGY,),
+    "question_answering": _ASKING,
+    "text_generation": [(flag, {"type": _whole, "metavar": "N", "help": help}) for flag, help in completing.FLAGS],
+}
 
 
 def parser(task: Task) -> argparse.ArgumentParser:
@@ -108,7 +150,7 @@ def parser(task: Task) -> argparse.ArgumentParser:
         prog=f"python -m tasks.{task.name}",
         usage="%(prog)s [TEXT ...] [--file F] [--model M] [--compare] [--json] [flags: --help]",
         description=f"{task.title}. Without TEXT and --file, each line of standard input is one text.",
-        epilog=f'example: python -m tasks.{task.name} "{task.example}" --compare',
+        epilog=f"example: {task.command} --compare",
         allow_abbrev=False,
         add_help=False,  # argparse would read a text such as -hello as -h
     )
@@ -125,8 +167,8 @@ def parser(task: Task) -> argparse.ArgumentParser:
     add("--compare", action="store_true", help="both arms side by side, with latency; --model (twice) names others")
     add("--json", action="store_true", help="one JSON object per text: input, output, model")
     add("--batch-size", type=_whole, default=16, metavar="N", help="texts computed together (default 16)")
-    add("--device", type=_one_of("device", DEVICES), default="auto", metavar="D", help=" | ".join(DEVICES))
-    add("--engine", type=_one_of("engine", ENGINES), default="auto", metavar="E", help=" | ".join(ENGINES))
+    add("--device", type=one_of("device", DEVICES), default="auto", metavar="D", help=" | ".join(DEVICES))
+    add("--engine", type=one_of("engine", ENGINES), default="auto", metavar="E", help=" | ".join(ENGINES))
     for flag, settings in FLAGS.get(task.kind, ()):
         add(flag, **settings)
     if task.options:
@@ -181,13 +223,21 @@ def load(task: Task, args: argparse.Namespace, model: str) -> Arm:
         warnings.simplefilter("ignore")
     pipe = pipelines.pipeline(task.name, model=model, engine=args.engine, device=args.device)
     name = Path(pipe.model.name_or_path).name if model in (*ARMS, task.transformer) else model
+    if task.kind == "token_classification":
+        return Arm(pipe, name, lambda output: output, marking.fields)
+    if task.kind == "question_answering":
+        return Arm(pipe, name, asking.value, asking.fields)
+    if task.kind == "text_generation":
+        return Arm(completing.Typing(pipe), name, lambda output: output, completing.fields)
     if task.kind == "text_classification":
-        return Arm(pipe, name, *_label_readers(_label_names(task, pipe)))
+        return Arm(pipe, name, *_label_readers(_label_names(task, pipe), {task.out_of_scope: "out of scope"}))
     answer = pipelines.kind(task.kind).answer
     return Arm(pipe, name, answer, lambda output: [answer(output)])
 
 
-def _label_readers(names: dict[str, str]) -> tuple[Callable, Callable]:
+def _label_readers(names: dict[str, str], spoken: dict[str, str]) -> tuple[Callable, Callable]:
+    """`names`: the model's labels → the task's; `spoken`: those → what people read, where it differs."""
+
     def value(output):
         rows = output if isinstance(output, list) else [output]
         rows = [{"label": names.get(row["label"], row["label"]), "score": row["score"]} for row in rows]
@@ -195,7 +245,7 @@ def _label_readers(names: dict[str, str]) -> tuple[Callable, Callable]:
 
     def fields(output):
         rows = value(output if isinstance(output, list) else [output])
-        return [field for row in rows for field in (row["label"], f"{row['score']:.4f}")]
+        return [field for row in rows for field in (spoken.get(row["label"], row["label"]), f"{row['score']:.4f}")]
 
     return value, fields
 
@@ -212,18 +262,26 @@ def _label_names(task: Task, pipe) -> dict[str, str]:
     return dict(zip(theirs, ours, strict=True)) if len(set(ours)) == len(task.labels) == len(theirs) else {}
 
 
-def answer(pipe, texts: list[str], batch_size: int, options: dict) -> list:
-    """One output per text. Where a batch fails its texts go one by one; one that fails alone gives its exception."""
+def answer(pipe, texts: list, batch_size: int, options: dict) -> list:
+    """One output per text, or question with its context. Where a batch fails they go one by one; one that fails alone
+    gives its exception.
+    """
     try:
-        return pipe(texts, batch_size=batch_size, **options)
+        return _outputs(pipe, texts, batch_size, options)
     except Exception:
         return [alone(pipe, text, options) for text in texts]
 
 
-def alone(pipe, text: str, options: dict):
+def _outputs(pipe, texts: list, batch_size: int, options: dict) -> list:
+    outputs = pipe(texts, batch_size=batch_size, **options)
+    # a list of one question has a bare answer, as in transformers 4
+    return [outputs] if len(texts) == 1 and isinstance(texts[0], dict) else outputs
+
+
+def alone(pipe, text, options: dict):
     """The output of one text, or the exception it raises."""
     try:
-        return pipe([text], batch_size=1, **options)[0]
+        return _outputs(pipe, [text], 1, options)[0]
     except Exception as error:
         return error
 
@@ -248,7 +306,7 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     model = args.model[0] if args.model else "transformer"
     arm, failed = None, 0
     for batch in _batches(items, args.batch_size):
-        texts = [item.text for item in batch if not item.error]
+        texts = [item.given for item in batch if not item.error]
         if texts and arm is None:
             arm = load(task, args, model)  # only now: an empty text needs no model
         outputs = iter(answer(arm.pipe, texts, args.batch_size, args.options) if texts else ())
@@ -262,7 +320,7 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
                 value = None if problem else arm.value(output)
                 print_json(item, {"output": value, "model": arm.name if arm else model}, problem)
             elif not problem:
-                print(_plain(task, arm.fields(output), item.text, alone=len(args.texts) == 1))
+                print(_plain(task, arm, output, item.text, alone=len(args.texts) == 1))
             elif len(args.texts) != 1:
                 print()
             advance()
@@ -270,8 +328,15 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     return failed
 
 
-def _plain(task: Task, fields: list[str], text: str, alone: bool) -> str:
+def _plain(task: Task, arm: Arm, output, text: str, alone: bool) -> str:
     """A text as it stands; labels as `label  score`, and where there are several inputs label, score, text by tabs."""
+    if task.kind == "token_classification":
+        return marking.marked(output, text, alone, sys.stdout.isatty())
+    if task.kind == "question_answering":
+        return asking.plain(output, text, alone)
+    if task.kind == "text_generation":
+        return completing.plain(output, alone)
+    fields = arm.fields(output)
     if task.kind != "text_classification":
         return fields[0]
     if not alone:

@@ -37,8 +37,8 @@ def compare(task: Task, args: argparse.Namespace, items: Iterable[inputs.Item], 
         if not arms and not item.error:
             arms = [cli.load(task, args, name) for name in names]
             for arm in arms:
-                cli.alone(arm.pipe, item.text, args.options)  # the first call pays for what later ones find ready
-        answers = [] if item.error else _answers(arms, item.text, args.options, number)
+                cli.alone(arm.pipe, item.given, args.options)  # the first call pays for what later ones find ready
+        answers = [] if item.error else _answers(arms, item.given, args.options, number)
         problems = [item.error] if item.error else [p for o, _ in answers if (p := cli.problem_of(item, o))]
         if problems:
             failed += 1
@@ -58,7 +58,7 @@ def compare(task: Task, args: argparse.Namespace, items: Iterable[inputs.Item], 
     return failed
 
 
-def _answers(arms: list[cli.Arm], text: str, options: dict, number: int) -> list[tuple]:
+def _answers(arms: list[cli.Arm], text, options: dict, number: int) -> list[tuple]:
     """(output, latency in ms) of each arm. The order turns from text to text, so that no arm always goes first."""
     answers = {}
     for i in sorted(range(len(arms)), key=lambda i: (i + number) % len(arms)):

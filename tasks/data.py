@@ -23,7 +23,7 @@ class Rows:
     """A split as two lists of equal length, with where it came from.
 
     `inputs` are what the task's pipeline takes. `targets` are what its metrics take: for text2text a list of
-    reference texts per row, for classification the label's name.
+    reference texts per row, for classification the label's name, for question answering {"text", "answer_start"}.
     """
 
     inputs: list
@@ -167,22 +167,49 @@ def _rows(task: Task, table, origin: str, split: str) -> Rows:
             raise UserError(f"{origin}: {task.name} needs a column {' or '.join(names)}; there are: {there}.")
         picked[role] = table[column][:]
     targets = _targets(task, table, picked.pop("target"), origin)
+    if task.kind == "text_generation":  # some data sets keep the blank lines between their texts
+        targets = picked["input"] = [text for text in targets if text is None or text.strip()]
     if set(picked) == {"input"}:
         inputs = picked["input"]
     else:
         inputs = [dict(zip(picked, values, strict=True)) for values in zip(*picked.values(), strict=True)]
-    empty = [i for i, (x, y) in enumerate(zip(inputs, targets, strict=True)) if x is None or y in (None, [], [None])]
+    nothing = (None, [None]) if task.kind == "token_classification" else (None, [], [None])  # a text may name nobody
+    empty = [i for i, (x, y) in enumerate(zip(inputs, targets, strict=True)) if _gap(x) or y in nothing]
     if empty:
         raise UserError(f"{origin}: row {empty[0] + 1} has an empty field ({len(empty)} such rows).")
     return Rows(inputs, targets, origin, split)
 
 
+def _gap(value) -> bool:
+    """Whether an input is missing, or one of its parts."""
+    return value is None or (isinstance(value, dict) and None in value.values())
+
+
 def _targets(task: Task, table, values: list, origin: str) -> list:
     if task.kind == "text2text":
         return [value if isinstance(value, list) or value is None else [value] for value in values]
+    if task.kind == "question_answering":
+        contexts = table[next(name for name in task.columns["context"] if name in table.column_names)]
+        return [_answers(value, context) for value, context in zip(values, contexts, strict=True)]
+    if task.kind == "token_classification":
+        from tasks import entities
+
+        tokens, tags = (next(n for n in task.columns[role] if n in table.column_names) for role in ("tokens", "target"))
+        return entities.from_table(task, table, table[tokens][:], values, tags, origin)
     if task.labels:
         return [label_name(task, value, f"{origin}: row {i + 1}") for i, value in enumerate(values)]
     return values
+
+
+def _answers(value, context: str) -> dict | None:
+    """Annotated answers as SQuAD has them, {"text": […], "answer_start": […]}, the starts in characters.
+
+    One text or a list of texts is looked up in the context; the start of one that isn't there is -1.
+    """
+    if value is None or isinstance(value, dict):
+        return value
+    texts = value if isinstance(value, list) else [value]
+    return {"text": texts, "answer_start": [(context or "").find(text) for text in texts]}
 
 
 def label_name(task: Task, label: str | int, where: str = "") -> str:

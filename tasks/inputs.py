@@ -13,33 +13,47 @@ from pathlib import Path
 
 from pipelines.errors import UserError, unknown
 
-FORMATS = (".txt", ".jsonl", ".csv", ".parquet")
+TABLES = (".jsonl", ".csv", ".parquet")
+FORMATS = (".txt", *TABLES)
 HEAD = 8192  # bytes looked at to tell text from binary
 
 
 @dataclass(frozen=True)
 class Item:
-    """One text and where it stands ("line 3"); `error` says why it can't be used, "" where it can."""
+    """One text and where it stands ("line 3"); `error` says why it can't be used, "" where it can.
+
+    `context` is what stood beside it: the text that a question is to be answered from.
+    """
 
     where: str
     text: str = ""
     error: str = ""
+    context: str | None = None
+
+    @property
+    def given(self) -> str | dict:
+        """What the task's pipeline takes."""
+        return self.text if self.context is None else {"question": self.text, "context": self.context}
 
 
-def read(texts: list[str], file: str | None, column: str | None, columns: tuple[str, ...]) -> Iterator[Item]:
+def read(
+    texts: list[str], file: str | None, column: str | None, columns: tuple[str, ...], beside: tuple[str, ...] = ()
+) -> Iterator[Item]:
     """The items of `texts`, else of `file`, else of standard input.
 
-    `columns` are the names the task looks for in a table where `column` is None.
+    `columns` are the names the task looks for in a table where `column` is None, `beside` those of the column that
+    holds each text's context, for tasks that need one (from a table only).
     Raises `UserError` for a file that is missing, binary or of no known format, and for a column that is not there.
     """
-    if column and not (file and Path(file).suffix.lower() in FORMATS[1:]):
-        raise UserError(f"--column goes with a --file of {', '.join(FORMATS[1:])}.")
+    if column and not (file and Path(file).suffix.lower() in TABLES):
+        raise UserError(f"--column goes with a --file of {', '.join(TABLES)}.")
     if texts and file:
         raise UserError("give either texts or --file, not both.")
     if texts:
         return (_item(f"text {n}", text) for n, text in enumerate(texts, start=1))
     if file:
-        return _file(Path(file).expanduser(), (column,) if column else columns)
+        wanted = [(column,) if column else columns, *([beside] if beside else [])]
+        return _file(Path(file).expanduser(), wanted)
     return _stdin()
 
 
@@ -51,7 +65,17 @@ def count(texts: list[str], file: str | None) -> int | None:
     return len(texts) or None
 
 
+def _row(where: str, text, context) -> Item:
+    """A text with its context."""
+    item, other = _item(where, text), _item(where, context)
+    if item.error or other.error:
+        return Item(where, item.text, item.error or f"{other.error} as context")
+    return Item(where, item.text, context=other.text)
+
+
 def _item(where: str, text) -> Item:
+    if isinstance(text, list) and text and all(isinstance(word, str) for word in text):
+        text = " ".join(text)  # a text that comes split into words
     if text is None or (isinstance(text, str) and not text.strip()):
         return Item(where, error="empty text")
     if not isinstance(text, str):
@@ -68,7 +92,7 @@ def _stdin() -> Iterator[Item]:
     yield from _lines(sys.stdin.buffer, "line")
 
 
-def _file(path: Path, columns: tuple[str, ...]) -> Iterator[Item]:
+def _file(path: Path, columns: list[tuple[str, ...]]) -> Iterator[Item]:
     if not path.is_file():
         raise UserError(f"not a file: {path}" if path.exists() else f"no such file: {path}")
     suffix, where = path.suffix.lower(), f"{path}, line"
@@ -104,9 +128,14 @@ def _lines(stream, where: str) -> Iterator[Item]:
         yield _item(f"{where} {number}", line)
 
 
-def _jsonl(stream, where: str, columns: tuple[str, ...]) -> Iterator[Item]:
-    """Objects with one of `columns`, or plain strings. The first object decides on the column."""
-    column = None
+def _made(where: str, values) -> Item:
+    """The item of a row's values in the chosen columns: a text, or a text and its context."""
+    return _item(where, *values) if len(values) == 1 else _row(where, *values)
+
+
+def _jsonl(stream, where: str, columns: list[tuple[str, ...]]) -> Iterator[Item]:
+    """Objects with one of each of `columns`, or plain strings. The first object decides which."""
+    chosen: list[str] = []
     for number, line in enumerate(_decoded(stream), start=1):
         place = f"{where} {number}"
         try:
@@ -115,42 +144,44 @@ def _jsonl(stream, where: str, columns: tuple[str, ...]) -> Iterator[Item]:
             yield Item(place, error=f"not JSON: {error}")
             continue
         if isinstance(row, dict):
-            column = column or _choose(columns, list(row), place)
-            if column not in row:
-                yield Item(place, error=f"no column {column!r}; there are: {', '.join(row) or '(none)'}")
+            chosen = chosen or [_choose(names, list(row), place) for names in columns]
+            missing = next((name for name in chosen if name not in row), None)
+            if missing:
+                yield Item(place, error=f"no column {missing!r}; there are: {', '.join(row) or '(none)'}")
                 continue
-            row = row[column]
-        yield _item(place, row)
+            yield _made(place, [row[name] for name in chosen])
+        else:
+            yield _made(place, [row, None][: len(columns)])
 
 
-def _csv(stream, where: str, columns: tuple[str, ...]) -> Iterator[Item]:
+def _csv(stream, where: str, columns: list[tuple[str, ...]]) -> Iterator[Item]:
     csv.field_size_limit(sys.maxsize)  # the default refuses a field of 131,072 characters
     reader = csv.reader(line + "\n" for line in _decoded(stream))
     header = next(reader, None)
     if header is None:
         return
-    index = header.index(_choose(columns, header, f"{where} 1"))
+    indices = [header.index(_choose(names, header, f"{where} 1")) for names in columns]
     number = reader.line_num
     for row in reader:
         place, number = f"{where} {number + 1}", reader.line_num  # a quoted field may span lines: name the first
         if row and len(row) != len(header):  # an unquoted comma: taking the field would cut the text silently
             yield Item(place, error=f"{len(row)} fields, but the header has {len(header)}; quote texts with commas")
         else:
-            yield _item(place, row[index] if row else "")
+            yield _made(place, [row[index] if row else "" for index in indices])
 
 
-def _parquet(path: Path, columns: tuple[str, ...]) -> Iterator[Item]:
+def _parquet(path: Path, columns: list[tuple[str, ...]]) -> Iterator[Item]:
     import pyarrow
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as table:
-            column = _choose(columns, table.schema_arrow.names, str(path))
+            chosen = [_choose(names, table.schema_arrow.names, str(path)) for names in columns]
             number = 0
-            for batch in table.iter_batches(batch_size=1024, columns=[column]):
-                for value in batch.column(0).to_pylist():
+            for batch in table.iter_batches(batch_size=1024, columns=chosen):
+                for values in zip(*(batch.column(name).to_pylist() for name in chosen), strict=True):
                     number += 1
-                    yield _item(f"{path}, row {number}", value)
+                    yield _made(f"{path}, row {number}", values)
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: can't be read as parquet: {str(error).splitlines()[0]}") from error
 

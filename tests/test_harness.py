@@ -184,7 +184,8 @@ def test_the_floor_never_learns_from_the_rows_it_is_scored_on(monkeypatch, tmp_p
     task = tasks.load("sentiment")
     arm = open_arm(task, FLOOR, data.read(task, str(file)), "cpu")
     assert "fitted on samples (train" in arm.checkpoint and arm.load_ms > 0
-    assert set(arm.many(["What a waste of time.", "wonderful"], 32)) <= {"negative", "positive"}
+    answers = arm.many(["What a waste of time.", "wonderful"], 32)
+    assert {answer["label"] for answer in answers} <= {"negative", "positive"}
     monkeypatch.setattr(data, "read", lambda *a, **k: pytest.fail("the copy floor read train rows"))
     copy = open_arm(tasks.load("translate"), FLOOR, data.Rows(["x"], [["y"]], "somewhere", "test"), "cpu")
     assert copy.many(["a", ""], 32) == ["a", ""]
@@ -231,6 +232,14 @@ def test_a_model_that_breaks_on_the_way_keeps_its_row(measured, monkeypatch, tin
     assert found["sentiment", None]["error"] == "MemoryError: out of memory: tried to allocate 9 GiB"
     assert "*failed: MemoryError: out of memory" in out
     assert "*failed: MemoryError" in report.block(measured.folder)
+
+
+def test_all_is_what_models_are_bundled_for(measured, bundled):
+    status, out, err, found = measured(
+        "--tasks", "all", "--models", "floor", "--data", "samples", "--limit", 5, "--no-cost"
+    )
+    assert status == 0 and {task for task, _ in found} == {"translate", "sentiment"}
+    assert "no models are bundled for summarize, ner, qa, complete, classify, intents: left out of all" in err
 
 
 def test_an_interrupt_leaves_what_is_finished(measured, monkeypatch, tiny_bert):
@@ -454,9 +463,8 @@ def test_the_readme_block_is_made_and_checked(tmp_path, capsys):
     assert report.main([*flags, "--check"]) == 1 and "old" in readme.read_text()
     assert report.main(flags) == 0 == report.main([*flags, "--check"])
     text = readme.read_text()
-    assert text.startswith("# Head\n\nbefore\n<!-- results -->\n**ner**") and text.endswith(
-        "<!-- /results -->\nafter\n"
-    )
+    assert text.startswith("# Head\n\nbefore\n<!-- results -->\n![") and text.endswith("<!-- /results -->\nafter\n")
+    assert "\n\n**ner** on " in text
     assert "\nold" not in text and "| ner | lstm | cpu | A \\| B | – | 1,200 | 8,123 | 12.5 | – |" in text
     assert report.main(flags) == 0 and readme.read_text() == text  # twice is once
     results.write(results.address(folder, "ner", "lstm", "cpu"), result(size_mb=5.0, significance=None))

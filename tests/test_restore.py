@@ -6,7 +6,7 @@ import sys
 CODE = """
 import datasets, transformers
 import pipelines
-for task in ("translation_en_to_fr", "summarization"):
+for task in ("translation_en_to_fr", "summarization", "question-answering"):
     try:
         transformers.pipeline(task, model=FOLDER)
         raise SystemExit("transformers has it again: is restore() still needed?")
@@ -28,6 +28,12 @@ try:
 except KeyError:
     pass
 
+asked = {"question": "Who is happy?", "context": "I am happy."}
+pipe = transformers.pipeline("question-answering", model=ENCODER, device="cpu")  # with a head at random
+assert isinstance(pipe, pipelines.kind("question_answering").QuestionAnsweringPipeline), type(pipe)
+answer = pipe(**asked)
+assert asked["context"][answer["start"] : answer["end"]] == answer["answer"], answer
+
 from evaluate import evaluator
 from tasks.metrics import Bleu
 
@@ -41,6 +47,7 @@ print("restored")
 """
 
 
-def test_restore(tiny_t5):
-    done = subprocess.run([sys.executable, "-c", f"FOLDER = {str(tiny_t5)!r}\n{CODE}"], capture_output=True, text=True)
+def test_restore(tiny_t5, tiny_bert):
+    folders = f"FOLDER, ENCODER = {str(tiny_t5)!r}, {str(tiny_bert)!r}\n"
+    done = subprocess.run([sys.executable, "-c", folders + CODE], capture_output=True, text=True)
     assert done.stdout.strip().endswith("restored"), done.stdout + done.stderr

@@ -31,12 +31,18 @@ def pieces():
     return scratch.sentencepiece_tokenizer(ENGLISH + FRENCH, 200, PREFIX)
 
 
-def test_another_process_makes_the_same_vocabularies(words, pieces):
+@pytest.fixture(scope="module")
+def spelling():
+    return scratch.byte_tokenizer(ENGLISH + FRENCH, 400)
+
+
+def test_another_process_makes_the_same_vocabularies(words, pieces, spelling):
     code = """
         from conftest import ENGLISH, FRENCH
         from pipelines import scratch
         for made in (scratch.wordpiece_tokenizer(ENGLISH, 300),
-                     scratch.sentencepiece_tokenizer(ENGLISH + FRENCH, 200, "translate English to French: ")):
+                     scratch.sentencepiece_tokenizer(ENGLISH + FRENCH, 200, "translate English to French: "),
+                     scratch.byte_tokenizer(ENGLISH + FRENCH, 400)):
             print(sorted(made.get_vocab().items()))
     """
     import textwrap
@@ -47,7 +53,7 @@ def test_another_process_makes_the_same_vocabularies(words, pieces):
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=env, check=True
     )
     lines = [line for line in done.stdout.splitlines() if line]
-    assert lines == [str(sorted(made.get_vocab().items())) for made in (words, pieces)]
+    assert lines == [str(sorted(made.get_vocab().items())) for made in (words, pieces, spelling)]
 
 
 def test_sentencepiece_keeps_accents_punctuation_and_case(pieces):

@@ -19,8 +19,21 @@ SIZES = {
         "num_attention_heads": 2,
         "max_position_embeddings": 64,
     },
+    "gpt2": {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64},
     "lstm": {"d_model": 16, "hidden_size": 16, "dropout": 0.1},
 }
+# one task of each kind, and both of its arms
+ARMS = [
+    (task, family)
+    for task, transformer in (
+        ("translate", "t5"),
+        ("sentiment", "bert"),
+        ("ner", "bert"),
+        ("qa", "bert"),
+        ("complete", "gpt2"),
+    )
+    for family in (transformer, "lstm")
+]
 SETTINGS = {
     "data": ["samples"],
     "init": "",
@@ -30,6 +43,7 @@ SETTINGS = {
     "max_steps": 24,
     "tokens_per_batch": 200,
     "warmup": 4,
+    "schedule": "linear",
     "learning_rate": 1e-2,
     "evaluate_every": 8,
     "save_every": 6,
@@ -47,7 +61,7 @@ def toml(value) -> str:
 
 def arguments(task: str, family: str, folder: Path, *more: str, **settings) -> list[str]:
     """The command line of a tiny training that writes `folder`; its record goes to `folder/results`."""
-    validation = {"num_beams": 1, "max_new_tokens": 8} if task == "translate" else {}
+    validation = {"num_beams": 1, "max_new_tokens": 8} if task in ("translate", "summarize") else {}
     chosen = SETTINGS | {"sizes": SIZES[family], "validation": validation} | settings
     argv = ["--task", task, "--family", family, "--output-dir", str(folder), "--results", str(folder / "results")]
     argv += ["--init", chosen.pop("init"), "--max-steps", str(chosen.pop("max_steps"))]

@@ -2,6 +2,10 @@
 
 from transformers import PreTrainedConfig
 
+CHARACTERS = (
+    "".join(map(chr, range(ord("!"), ord("~") + 1))) + "–—‘’“”«»…€£°ßÆæØøŁłı"
+)  # base letters stand for accented
+
 
 class LSTMConfig(PreTrainedConfig):
     """Sizes and choices of an LSTM model. Defaults: a small encoder-decoder with attention.
@@ -19,6 +23,10 @@ class LSTMConfig(PreTrainedConfig):
             training step by step in Python, because it forbids the fused kernel.
         pooling: how a classifier sums up a text: "max", "mean" or "last" (final state of each direction).
         forget_bias: initial bias of the forget gates (Jozefowicz et al. 2015 recommend 1).
+        freeze_embeddings: a reader's token embeddings stay as they were given: for static ones of another encoder,
+            which few questions would spoil (Chen et al. 2017, section 3.2, keep all but the commonest words fixed).
+        char_size, char_filters: width of a tagger's character embeddings and of what a convolution makes of them.
+        characters: those a tagger knows, cased; `max_characters` of a word are read.
     Raises `ValueError` for an unknown attention or pooling and for an odd `hidden_size`.
     """
 
@@ -36,6 +44,11 @@ class LSTMConfig(PreTrainedConfig):
     input_feeding: bool = False
     pooling: str = "max"
     forget_bias: float = 1.0
+    freeze_embeddings: bool = False
+    char_size: int = 32
+    char_filters: int = 64
+    characters: str = CHARACTERS
+    max_characters: int = 24
     pad_token_id: int | None = 0
     eos_token_id: int | list[int] | None = 1
     bos_token_id: int | None = None

@@ -77,10 +77,11 @@ class LSTMEncoder(nn.Module):
 
     main_input_name = "input_ids"
 
-    def __init__(self, config: LSTMConfig):
+    def __init__(self, config: LSTMConfig, width: int | None = None):
+        """`width` of what the layers read, where it is more than the embeddings: pass it as `inputs_embeds` then."""
         super().__init__()
         self.embed_tokens = nn.Embedding(config.vocab_size, config.d_model)
-        widths = [config.d_model] + [config.hidden_size] * (config.encoder_layers - 1)
+        widths = [width or config.d_model] + [config.hidden_size] * (config.encoder_layers - 1)
         half = config.hidden_size // 2
         self.forward_layers = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for width in widths)
         self.backward_layers = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for width in widths)
