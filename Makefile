@@ -17,6 +17,10 @@ demo: export HF_HUB_OFFLINE = 1
 demo: $(VENV)/.duet  ## set up, answer a few texts with both models, measure every pairing on the bundled samples
 	$(RUN) -m tasks.translate "I am happy"
 	$(RUN) -m tasks.sentiment "A moving and funny film, if a little long."
+	$(RUN) -m tasks.ner "Ada Lovelace met Charles Babbage in London."
+	$(RUN) -m tasks.qa "Who wrote it?" --context "Emma was written by Jane Austen and published in 1815."
+	$(RUN) -m tasks.classify "Shares in Tokyo fell after the central bank raised interest rates."
+	$(RUN) -m tasks.intents "wake me at seven tomorrow"
 	$(RUN) -m tasks.translate "Two dogs are running on the beach." --compare
 	$(RUN) -m scripts.harness --tasks all --data samples --output runs/demo
 

@@ -167,6 +167,7 @@ def load(auto, folder: str, config, dtype, merge: bool = True) -> torch.nn.Modul
     adapter.inference_mode = merge
     with warnings.catch_warnings():  # the base goes by its name here, and by its folder there
         warnings.filterwarnings("ignore", message="The PEFT config's `base_model_name_or_path` was renamed")
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
         model = get_peft_model(model, adapter)
     state = {name: value.to(dtype) for name, value in load_file(weights).items()}
     found = set_peft_model_state_dict(model, state)

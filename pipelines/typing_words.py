@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 APOSTROPHES = "'’"
 SHOWN = 3  # suggestions on a keyboard
-SAMPLED = 2  # words of a text that are typed
+SAMPLED = 1  # words of a text that are typed
 SEED = 13
 _WORDS = re.compile(r"(?<=\s)\w[\w'’]*")
 

@@ -57,7 +57,7 @@ def open_arm(task: Task, model: str, rows: data.Rows, device: str) -> Arm:
 def _model(task: Task, model: str, device: str) -> Arm:
     import pipelines
     from pipelines import hub
-    from tasks.predict import predict_all
+    from tasks.predict import asking, predict_all
 
     pipe = pipelines.pipeline(task.name, model=model, device=device)
     place, revision = hub.resolve(task.name, model)
@@ -69,7 +69,7 @@ def _model(task: Task, model: str, device: str) -> Arm:
         family=pipe.model.config.model_type,
         parameters=sum(p.numel() for p in pipe.model.parameters()),  # tied ones count once
         size_mb=sum(file.stat().st_size for file in _weights(place, revision)) / 1e6,
-        one=pipe,
+        one=asking(task, pipe),
         many=lambda inputs, size, progress=lambda n: None: predict_all(task, pipe, inputs, size, progress),
         fixed=(lambda x, n: pipe(x, min_new_tokens=n, max_new_tokens=n, **plain))
         if pipe.model.can_generate()

@@ -31,6 +31,12 @@ def predict(task: Task, pipe, inputs: Iterable, batch_size: int = 32, **options)
         yield prediction(task, output)
 
 
+def asking(task: Task, pipe):
+    """input → what a user is shown for it: a call of the pipeline, or what the kind has in its place (`ask`)."""
+    ask = getattr(pipelines.kind(task.kind), "ask", None)
+    return ask(pipe) if ask else pipe
+
+
 def predict_all(task: Task, pipe, inputs: list, batch_size: int = 32, progress=lambda n: None, **options) -> list:
     """Predictions for a list, computed longest first (less padding, and too large a batch fails at once)."""
     order = sorted(range(len(inputs)), key=lambda i: len(str(inputs[i])), reverse=True)

@@ -88,7 +88,8 @@ def test_adapters_may_be_trained_on(trained):
 def test_adapters_over_adapters(trained, english):
     """Another task's adapters over this one's: trained on what loading gives, whatever lies below."""
     folder = trained.parent / "intents-bert"
-    settings = {"init": "classify-bert", "lora": 2, "max_steps": 3, "dtype": "float32", "sizes": {}}
+    settings = {"init": "classify-bert", "lora": 2, "base": "", "compress": 0}
+    settings |= {"max_steps": 3, "dtype": "float32", "sizes": {}}
     assert train(arguments("intents", "bert", folder, **settings)) == 0
     assert adapters.base_name(folder) == "classify-bert"
     below = pipelines.pipeline("classify").model.state_dict()

@@ -1,5 +1,6 @@
 """Text generation as users meet it: the pipeline beside transformers' own, long texts, measuring, the floor."""
 
+import json
 import logging
 import math
 import random
@@ -303,3 +304,19 @@ def test_the_floor_answers_as_the_models_do(trigrams):
         assert 0 < row["bits"] < 20 * row["bytes"]
     counts, nonsense = Trigrams(ENGLISH), "".join(random.Random(1).sample(LONG, 60))
     assert counts.bits(ENGLISH[3]) / len(ENGLISH[3]) < 3 < counts.bits(nonsense) / len(nonsense)
+
+
+# --- the data ---
+
+
+def test_blank_rows_are_no_texts_and_the_rest_stays_as_it_is(tmp_path):
+    from tasks.data import read
+
+    file = tmp_path / "lines.jsonl"
+    texts = ["", " = Title = \n", " ", "\n", "two\n\nparagraphs "]
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    rows = read(load("complete"), str(file))
+    assert rows.inputs == rows.targets == [" = Title = \n", "two\n\nparagraphs "]
+    file.write_text('{"text": "a"}\n{"text": null}\n')
+    with pytest.raises(UserError, match="row 2 has an empty field"):
+        read(load("complete"), str(file))
