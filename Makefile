@@ -22,7 +22,7 @@ demo: $(VENV)/.duet  ## set up, answer a few texts with both models, measure eve
 	$(RUN) -m tasks.classify "Shares in Tokyo fell after the central bank raised interest rates."
 	$(RUN) -m tasks.intents "wake me at seven tomorrow"
 	$(RUN) -m tasks.translate "Two dogs are running on the beach." --compare
-	$(RUN) -m scripts.harness --tasks all --data samples --output runs/demo
+	$(RUN) -m scripts.harness --tasks all --data samples --runs 60 --seconds 3 --output runs/demo
 
 test: export HF_HUB_OFFLINE = 1
 test: lint  ## set up, lint, run every test
