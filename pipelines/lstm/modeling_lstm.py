@@ -281,12 +281,6 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
     def set_input_embeddings(self, value):
         self.encoder.embed_tokens = value
 
-    def get_output_embeddings(self):
-        return self.lm_head
-
-    def set_output_embeddings(self, value):
-        self.lm_head = value
-
     def prepare_decoder_input_ids_from_labels(self, labels: torch.Tensor) -> torch.Tensor:
         """The target moved one place right behind the start token, (B, T); -100 becomes padding."""
         start = labels.new_full((len(labels), 1), self.config.decoder_start_token_id)

@@ -46,12 +46,6 @@ class LSTMForQuestionAnswering(LSTMPreTrainedModel):
             self.embed_tokens.weight.requires_grad_(False)
         return super().train(mode)
 
-    def get_input_embeddings(self):
-        return self.embed_tokens
-
-    def set_input_embeddings(self, value):
-        self.embed_tokens = value
-
     def forward(
         self,
         input_ids=None,
