@@ -98,11 +98,17 @@ def _chosen(args, device: str):
         return task, family, settings
     if not args.task or not args.family:
         raise UserError("--task and --family are needed (only --resume on a folder with a state goes without)")
-    task = load(args.task)
-    family = task.transformer if args.family == "transformer" else args.family
-    if family not in task.families:
-        raise unknown(f"family for {task.name}", args.family, ("transformer", *task.families))
+    task, family = choose(args.task, args.family)
     return task, family, recipes.read(task.name, family, device, args.recipe, given_settings(args))
+
+
+def choose(name: str, family: str):
+    """The task and the family of one of its arms; "transformer" is the task's own. Raises `UserError`."""
+    task = load(name)
+    family = task.transformer if family == "transformer" else family
+    if family not in task.families:
+        raise unknown(f"family for {task.name}", family, ("transformer", *task.families))
+    return task, family
 
 
 def _keep_memory() -> None:
