@@ -13,12 +13,16 @@ LENGTHS = (5, 1, 7, 3)
 VARIANTS = [
     {"attention": attention, "input_feeding": feeding, "encoder_layers": layers, "decoder_layers": layers}
     for attention, feeding, layers in itertools.product(("none", "additive", "dot"), (False, True), (1, 2))
+] + [
+    {"attention": "dot", "input_feeding": feeding, "encoder_layers": 1, "decoder_layers": 1, "copying": True}
+    for feeding in (False, True)
 ]
 
 
 def name(value: dict) -> str:
     """A readable test id for a variant."""
-    return f"{value['attention']}-{'feeding-' if value['input_feeding'] else ''}{value['encoder_layers']}"
+    extras = "".join(f"{what}-" for what in ("input_feeding", "copying") if value.get(what))
+    return f"{value['attention']}-{extras}{value['encoder_layers']}"
 
 
 def config(**settings) -> LSTMConfig:

@@ -172,7 +172,8 @@ def attend_by_hand(attention, state, vectors):
         else:  # s · W h, Luong et al. 2015, scaled
             scores.append(state @ key / len(state) ** 0.5)
     total = sum(score.exp() for score in scores)
-    return sum(score.exp() / total * vector for score, vector in zip(scores, vectors, strict=True))
+    weights = [score.exp() / total for score in scores]
+    return sum(weight * vector for weight, vector in zip(weights, vectors, strict=True)), weights
 
 
 def logits_by_hand(model, text, prefix):
@@ -189,15 +190,23 @@ def logits_by_hand(model, text, prefix):
             hs[layer], cs[layer] = cell(decoder.lstm, layer, x, hs[layer], cs[layer])
             x = hs[layer]
         if model.config.attention != "none":
-            x = torch.cat([attend_by_hand(decoder.attention, x, vectors), x])
+            context, weights = attend_by_hand(decoder.attention, x, vectors)
+            x = torch.cat([context, x])
         feed = torch.tanh(decoder.combine.weight @ x + decoder.combine.bias)
         result.append(model.encoder.embed_tokens.weight @ feed + model.lm_head.bias)
+        if model.config.copying:  # See et al. 2017, equation 9
+            written = torch.sigmoid(model.gate.weight[0] @ feed + model.gate.bias)
+            mixed = written * result[-1].softmax(0)
+            for source, weight in zip(text, weights, strict=True):
+                mixed[source] += (1 - written[0]) * weight
+            result[-1] = mixed.log()
     return torch.stack(result)
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=name)
 def test_forward_is_the_loop_written_by_hand(variant):
     model, texts = seq2seq(**variant), rows()
+    texts[0][1] = texts[0][4]  # a token that stands twice
     output = model(**batch(texts, fill=9), decoder_input_ids=TARGETS)
     for row, text in enumerate(texts):
         close(output.logits[row], logits_by_hand(model, text, TARGETS[row]))
@@ -211,7 +220,8 @@ def test_attention_is_the_loop_written_by_hand(attention):
     context, _ = module(states, module.key(annotations), annotations, source["attention_mask"])
     for row, length in enumerate(LENGTHS):
         for step in range(3):
-            close(context[row, step], attend_by_hand(module, states[row, step], list(annotations[row, :length])))
+            expected, _ = attend_by_hand(module, states[row, step], list(annotations[row, :length]))
+            close(context[row, step], expected)
 
 
 def waves(model):
@@ -262,3 +272,12 @@ def test_seq2seq_gives_these_values(attention, feeding):
 def test_classifier_gives_these_values(pooling, expected):
     model = waves(LSTMForSequenceClassification(config(**SMALL, pooling=pooling, num_labels=2)))
     close(model(**SOURCE).logits, torch.tensor(expected), atol=2e-5, rtol=0)
+
+
+def test_a_model_that_copies_wants_something_to_copy():
+    model, source = seq2seq(attention="dot", copying=True), batch(rows())
+    embedded = model.get_input_embeddings()(source["input_ids"])
+    with pytest.raises(ValueError, match="needs input_ids"):
+        model(inputs_embeds=embedded, attention_mask=source["attention_mask"], labels=source["input_ids"])
+    with pytest.raises(ValueError, match="copying needs attention"):
+        config(attention="none", copying=True)

@@ -11,8 +11,9 @@ from transformers import (
 )
 
 from pipelines.lstm.configuration_lstm import LSTMConfig
+from pipelines.lstm.modeling_classifier import LSTMForSequenceClassification
 from pipelines.lstm.modeling_lm import LSTMForCausalLM
-from pipelines.lstm.modeling_lstm import LSTMForConditionalGeneration, LSTMForSequenceClassification
+from pipelines.lstm.modeling_lstm import LSTMForConditionalGeneration
 from pipelines.lstm.modeling_reader import LSTMForQuestionAnswering
 from pipelines.lstm.modeling_tagger import LSTMForTokenClassification
 

@@ -21,13 +21,14 @@ class LSTMConfig(PreTrainedConfig):
             2015, section 3.1) or "dot" (Luong et al. 2015, "general" score; scaled by 1/sqrt(hidden_size)).
         input_feeding: the attentional vector joins the next step's input (Luong et al. 2015, section 3.3). It makes
             training step by step in Python, because it forbids the fused kernel.
+        copying: a decoder may copy tokens of the source (pointer-generator, See et al. 2017); it needs attention.
         pooling: how a classifier sums up a text: "max", "mean" or "last" (final state of each direction).
         forget_bias: initial bias of the forget gates (Jozefowicz et al. 2015 recommend 1).
         freeze_embeddings: a reader's token embeddings stay as they were given: for static ones of another encoder,
             which few questions would spoil (Chen et al. 2017, section 3.2, keep all but the commonest words fixed).
         char_size, char_filters: width of a tagger's character embeddings and of what a convolution makes of them.
         characters: those a tagger knows, cased; `max_characters` of a word are read.
-    Raises `ValueError` for an unknown attention or pooling and for an odd `hidden_size`.
+    Raises `ValueError` for an unknown attention or pooling, copying without attention and an odd `hidden_size`.
     """
 
     model_type = "lstm"
@@ -42,6 +43,7 @@ class LSTMConfig(PreTrainedConfig):
     dropout: float = 0.2
     attention: str = "dot"
     input_feeding: bool = False
+    copying: bool = False
     pooling: str = "max"
     forget_bias: float = 1.0
     freeze_embeddings: bool = False
@@ -60,6 +62,8 @@ class LSTMConfig(PreTrainedConfig):
         for name, choices in (("attention", ("none", "additive", "dot")), ("pooling", ("max", "mean", "last"))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
+        if self.copying and self.attention == "none":
+            raise ValueError("copying needs attention: what is attended to is copied")
         if self.hidden_size % 2:
             raise ValueError(f"hidden_size must be even, for two directions; got {self.hidden_size}")
         super().__post_init__(**kwargs)

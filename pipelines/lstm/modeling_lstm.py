@@ -1,15 +1,17 @@
-"""LSTM models: a bidirectional encoder, alone as a classifier or with an attentive decoder for text to text.
+"""A bidirectional LSTM encoder, which all tasks share, and text to text: the encoder with an attentive decoder.
 
 Letters in the shape comments: B batch, S source tokens, T target tokens, E `d_model`, H `hidden_size`, L decoder
-layers, V vocabulary, C classes. Padding of the source may be on either side and never changes a result.
+layers, V vocabulary. Padding of the source may be on either side and never changes a result.
 """
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput, SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from pipelines.lstm.configuration_lstm import LSTMConfig
 
@@ -67,6 +69,13 @@ class LSTMPreTrainedModel(PreTrainedModel):
                 init.zeros_(module.bias)
 
 
+@dataclass
+class LSTMEncoderOutput(BaseModelOutput):
+    """`generate` hands it from the encoder to each step of the decoder, repeated for beams."""
+
+    source_ids: torch.LongTensor | None = None  # (B, S), for a decoder that copies
+
+
 class LSTMEncoder(nn.Module):
     """Embeddings and stacked bidirectional layers.
 
@@ -87,7 +96,7 @@ class LSTMEncoder(nn.Module):
         self.backward_layers = nn.ModuleList(nn.LSTM(width, half, batch_first=True) for width in widths)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, input_ids=None, attention_mask=None, inputs_embeds=None, **_) -> BaseModelOutput:
+    def forward(self, input_ids=None, attention_mask=None, inputs_embeds=None, **_) -> LSTMEncoderOutput:
         """input_ids (B, S), attention_mask (B, S) → last_hidden_state (B, S, H), zero where padded."""
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, S, E)
         mask = _mask(x, attention_mask)  # (B, S)
@@ -100,7 +109,7 @@ class LSTMEncoder(nn.Module):
             ahead = forward(x)[0]  # (B, S, H/2)
             behind = _pick(backward(_pick(x, mirror))[0], mirror)  # (B, S, H/2)
             x = torch.cat([ahead, behind], dim=-1) * real  # (B, S, H)
-        return BaseModelOutput(last_hidden_state=_pick(x, order.argsort(1)))
+        return LSTMEncoderOutput(last_hidden_state=_pick(x, order.argsort(1)), source_ids=input_ids)
 
 
 def _mask(x: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
@@ -131,42 +140,6 @@ def _final_states(annotations: torch.Tensor, mask: torch.Tensor) -> torch.Tensor
     first, last = mask.argmax(1), (_places(mask) * mask).argmax(1)  # (B,) each; 0 in an empty row
     rows = torch.arange(len(last), device=last.device)
     return torch.cat([annotations[rows, last, :half], annotations[rows, first, half:]], dim=-1)
-
-
-class LSTMForSequenceClassification(LSTMPreTrainedModel):
-    """Bidirectional LSTM, pooled over the text, with a linear classifier."""
-
-    def __init__(self, config: LSTMConfig):
-        super().__init__(config)
-        self.num_labels = config.num_labels
-        self.encoder = LSTMEncoder(config)
-        self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
-        self.post_init()
-
-    def get_input_embeddings(self):
-        return self.encoder.embed_tokens
-
-    def set_input_embeddings(self, value):
-        self.encoder.embed_tokens = value
-
-    def forward(self, input_ids=None, attention_mask=None, inputs_embeds=None, labels=None, return_dict=True, **_):
-        """input_ids (B, S) → logits (B, C); with labels (B,) also the mean cross-entropy."""
-        annotations = self.encoder(input_ids, attention_mask, inputs_embeds).last_hidden_state  # (B, S, H)
-        mask = _mask(annotations, attention_mask)  # (B, S)
-        logits = self.classifier(self.dropout(self._pool(annotations, mask)))  # (B, C)
-        loss = None if labels is None else F.cross_entropy(logits, labels)
-        output = SequenceClassifierOutput(loss=loss, logits=logits)
-        return output if return_dict else output.to_tuple()
-
-    def _pool(self, annotations: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """(B, S, H) → (B, H)"""
-        if self.config.pooling == "last":
-            return _final_states(annotations, mask)
-        if self.config.pooling == "mean":
-            return annotations.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)  # padded annotations are zero
-        # no annotation is below -1; a text without tokens stays finite
-        return annotations.masked_fill(mask.unsqueeze(-1) == 0, -1.0).amax(1)
 
 
 class LSTMAttention(nn.Module):
@@ -252,7 +225,12 @@ class LSTMDecoder(nn.Module):
 
 
 class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
-    """Encoder-decoder for text to text. Source and target share one vocabulary and one embedding."""
+    """Encoder-decoder for text to text. Source and target share one vocabulary and one embedding.
+
+    With `copying`, a pointer-generator (See et al. 2017, section 2.2): a step writes a token of the vocabulary or, with
+    a probability of its own, copies the source token attended to. The gate reads the attentional vector, which sums up
+    what theirs reads.
+    """
 
     _tied_weights_keys = {"lm_head.weight": "encoder.embed_tokens.weight"}
 
@@ -263,6 +241,7 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
         self.decoder = LSTMDecoder(config)
         self.dropout = nn.Dropout(config.dropout)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size)
+        self.gate = nn.Linear(config.d_model, 1) if config.copying else None
         self.post_init()
 
     @classmethod
@@ -305,7 +284,8 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
         """input_ids (B, S) and decoder_input_ids (B, T), or labels (B, T), → logits (B, T, V).
 
         With labels also the mean cross-entropy. `past_key_values`, where given, holds what came before
-        decoder_input_ids. `cross_attentions`, on request, is one (B, 1, T, S): a layer with one head.
+        decoder_input_ids. `cross_attentions`, on request, is one (B, 1, T, S): a layer with one head. A model that
+        copies gives log-probabilities as logits, and raises `ValueError` where it has embeddings alone to copy from.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask, inputs_embeds)
@@ -319,6 +299,11 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
         embedded = self.encoder.embed_tokens(decoder_input_ids)  # (B, T, E)
         out, weights, state = self.decoder(embedded, annotations, mask, state)  # (B, T, E)
         logits = self.lm_head(self.dropout(out))  # (B, T, V)
+        if self.gate is not None:
+            source = encoder_outputs.get("source_ids") if input_ids is None else input_ids
+            if source is None:
+                raise ValueError("an LSTM that copies needs input_ids, not inputs_embeds")
+            logits = self._copy(logits, torch.sigmoid(self.gate(out)), weights, source)
         loss = None if labels is None else F.cross_entropy(logits.flatten(0, 1), labels.flatten())
         output = Seq2SeqLMOutput(
             loss=loss,
@@ -328,3 +313,14 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
             encoder_last_hidden_state=annotations,
         )
         return output if return_dict else output.to_tuple()
+
+    @staticmethod
+    def _copy(logits, written, weights, source):
+        """logits (B, T, V), share written (B, T, 1), attention (B, T, S), source (B, S) → log-probabilities (B, T, V).
+
+        A token that stands in the source more than once gets the sum of its places.
+        """
+        chosen = logits.softmax(-1) * written  # (B, T, V)
+        places = source.unsqueeze(1).expand_as(weights)  # (B, T, S)
+        mixed = chosen.scatter_add(2, places, weights * (1 - written))  # (B, T, V)
+        return mixed.clamp(min=torch.finfo(mixed.dtype).tiny).log()
