@@ -14,6 +14,7 @@ from pathlib import Path
 
 import tasks
 from pipelines.errors import UserError, unknown
+from tasks.flags import Parser, whole
 
 HEADING = "## Calibration"
 
@@ -32,31 +33,21 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(message)
-
-
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The parsed flags. Raises `UserError`."""
-    parser = _Parser(prog="python -m scripts.calibrate", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = Parser(prog="python -m scripts.calibrate", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("folder", type=Path, metavar="DIR", help="a checkpoint's folder; its config.json is changed")
     add("--task", required=True, metavar="T", help="what it answers: a task of labels, such as classify")
     add("--data", metavar="D", help="a file, a Hub id or samples (default: the task's own)")
     add("--split", default="validation", metavar="S", help="split to fit on (default validation)")
-    add("--limit", type=int, metavar="N", help="at most so many rows (default: all)")
+    add("--limit", type=whole, metavar="N", help="at most so many rows (default: all)")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, mps (default auto)")
-    add("--batch-size", type=int, default=32, metavar="N", help="texts computed together (default 32)")
-    args, rest = parser.parse_known_args(argv)
-    if rest:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
-        raise unknown("flag", rest[0].split("=")[0], flags)
+    add("--batch-size", type=whole, default=32, metavar="N", help="texts computed together (default 32)")
+    args = parser.parse_args(argv)
     if tasks.load(args.task).kind != "text_classification":
         choices = [name for name in tasks.TASKS if tasks.load(name).kind == "text_classification"]
         raise unknown("task with scores to calibrate", args.task, choices)
-    if min(args.batch_size, 1 if args.limit is None else args.limit) < 1:
-        raise UserError("--batch-size and --limit must be above 0.")
     if not (args.folder / "config.json").is_file():
         raise UserError(f"{args.folder} is no checkpoint: it has no config.json.")
     return args

@@ -138,7 +138,7 @@ def by_length(metric, found: dict[str, list[dict]], seed: int = SEED) -> list[Bi
     """Quality of every model of `found` by words of the input, with 95 % bootstrap intervals over the rows of a bin."""
     import numpy as np
 
-    from tasks.metrics import interval
+    from tasks.bootstrap import interval
 
     if not found:
         return []

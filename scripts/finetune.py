@@ -5,7 +5,6 @@ loss is come from the task's kind in `pipelines`, what counts as right from `tas
 checkpoint with a model card; `OUTPUT/training/` holds the log, the best weights so far and the state to resume from.
 """
 
-import argparse
 import dataclasses
 import json
 import math
@@ -18,10 +17,11 @@ from pipelines.errors import UserError, unknown
 from scripts import processes
 from scripts import recipe as recipes
 from tasks import TASKS, load
+from tasks.flags import Parser
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="scripts.finetune", description=__doc__.split("\n")[0], allow_abbrev=False)
+def parser() -> Parser:
+    p = Parser(prog="scripts.finetune", description=__doc__.split("\n")[0])
     add = p.add_argument
     add("--task", help=f"what to train: {', '.join(TASKS)}")
     add("--family", help="which arm: transformer (the task's own), t5, bert, gpt2 or lstm")
@@ -42,8 +42,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
     try:
+        args = parser().parse_args(argv)
         _check(args)
         count = processes.missing()
         return processes.start(count, argv if argv is not None else sys.argv[1:]) if count else _train(args)
@@ -143,6 +143,7 @@ def _train(args) -> int:
     import torch
     from accelerate import Accelerator
 
+    from scripts import ending
     from scripts.training import Training
 
     cuda = torch.cuda.is_available()
@@ -160,7 +161,7 @@ def _train(args) -> int:
     stop = _interruptible()
     ended = training.run(minutes=args.max_minutes or math.inf, stop=stop)
     if ended == "finished":
-        training.finish(Path(args.results))
+        ending.write(training, Path(args.results))
         return 0
     if accelerator.is_main_process:
         again = _again(args, accelerator)

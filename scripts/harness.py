@@ -16,9 +16,10 @@ from functools import partial
 from pathlib import Path
 
 import tasks
-from pipelines.errors import UserError, unknown
+from pipelines.errors import UserError
 from scripts import latency
 from scripts.arms import Arm, open_arm, sound
+from tasks.flags import Parser, positive, whole
 
 AGAINST = "lstm"  # every other arm is tested against this one
 
@@ -43,45 +44,23 @@ def say(line: str) -> None:
 # --- the flags ---
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(message)
-
-
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
     """The parsed flags. Raises `UserError`."""
-    parser = _Parser(prog="python -m scripts.harness", description=__doc__.splitlines()[0], allow_abbrev=False)
-    add, count, seconds = parser.add_argument, _above_zero(int), _above_zero(float)
+    parser = Parser(prog="python -m scripts.harness", description=__doc__.splitlines()[0])
+    add = parser.add_argument
     add("--tasks", default="all", metavar="T", help=f"all, or some of {','.join(tasks.TASKS)}")
     add("--models", default="transformer,lstm,floor", metavar="M", help="transformer,lstm,floor,HUB_ID,DIR …")
     add("--data", metavar="D", help="a .jsonl, .csv or .parquet file, a Hub id, or samples (default: the task's own)")
     add("--split", metavar="S", help="split to measure on (default: the task's own)")
-    add("--limit", type=count, metavar="N", help="at most so many rows, drawn with --seed (default: all)")
+    add("--limit", type=whole, metavar="N", help="at most so many rows, drawn with --seed (default: all)")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, mps (default auto)")
     add("--output", type=Path, default=Path("results"), metavar="DIR", help="folder of result files (default results)")
     add("--seed", type=int, default=13, metavar="N", help="seed of draws and resampling (default 13)")
-    add("--batch-size", type=count, default=32, metavar="N", help="samples computed together (default 32)")
+    add("--batch-size", type=whole, default=32, metavar="N", help="samples computed together (default 32)")
     add("--cost", action=argparse.BooleanOptionalAction, default=True, help="measure latency, throughput and memory")
-    add("--runs", type=count, default=latency.RUNS, metavar="N", help="least timed runs per arm (default %(default)s)")
-    add("--seconds", type=seconds, default=latency.SECONDS, metavar="S", help="and least time (default %(default)s s)")
-    args, rest = parser.parse_known_args(argv)
-    if rest:
-        flags = [flag for action in parser._actions for flag in action.option_strings]
-        raise unknown("flag", rest[0].split("=")[0], flags)
-    return args
-
-
-def _above_zero(kind: type) -> Callable[[str], float]:
-    def check(text: str):
-        try:
-            number = kind(text)
-        except ValueError:
-            number = 0
-        if not 0 < number < float("inf"):
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-        return number
-
-    return check
+    add("--runs", type=whole, default=latency.RUNS, metavar="N", help="least timed runs per arm (default %(default)s)")
+    add("--seconds", type=positive, default=latency.SECONDS, metavar="S", help="and least time (default %(default)s s)")
+    return parser.parse_args(argv)
 
 
 def _names(text: str) -> list[str]:
@@ -188,7 +167,7 @@ def _counted(show: Callable[[float], None]) -> Callable[[int], None]:
 def _result(task, rows, arm: Arm, scored: list, base: Arm | None, where: dict) -> dict:
     """The content of an arm's result file."""
     from scripts import results
-    from tasks.metrics import interval, paired_bootstrap
+    from tasks.bootstrap import interval, paired_bootstrap
 
     seed = where["seed"]
     data = {"source": rows.source, "split": rows.split, "samples": len(rows)}

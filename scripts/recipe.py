@@ -41,7 +41,7 @@ class Recipe:
     accumulate: int = 1  # batches a process and step
     compress: int = 0  # of a model trained whole: rank at which its difference to a bundled `base` is kept; 0: whole
     base: str = ""  # bundled folder that adapters are kept over; "": `init`, or what its adapters are over
-    copy_steps: int = 0  # of text to text: so many steps first learn to copy a source's beginning (see `copies`)
+    copy_steps: int = 0  # of text to text: so many steps copy a source's beginning, the later the fewer rows
     optimizer: str = "adamw"  # adamw | adafactor (scaled by parameter size)
     learning_rate: float = 1e-3
     warmup: int = 100  # steps

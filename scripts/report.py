@@ -16,6 +16,7 @@ from pathlib import Path
 from pipelines.errors import UserError
 from scripts import results
 from scripts.tables import tables, training
+from tasks.flags import Parser
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 
@@ -46,7 +47,7 @@ def refreshed(readme: str, folder: Path, pictures: str | None = None) -> str:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts.report", description=__doc__.splitlines()[0], allow_abbrev=False)
+    parser = Parser(prog="scripts.report", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="folder of result files (default: results)"

@@ -5,7 +5,6 @@ of the recipe's epochs with the same seed, and the validation score decides. It 
 the tables are in results/sweeps/. A trial that is finished isn't done again, one that was interrupted goes on.
 """
 
-import argparse
 import dataclasses
 import json
 import sys
@@ -15,13 +14,14 @@ from pipelines.errors import UserError
 from scripts import finetune
 from scripts import recipe as recipes
 from tasks import TASKS
+from tasks.flags import Parser
 
 FACTORS = {"learning_rate": (0.5, 2.0), "hidden_size": (0.5, 1.5)}  # of the recipe's own value
 DROPOUT = (-0.2, 0.2)  # added to the recipe's own
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="scripts.sweep", description=__doc__.split("\n")[0], allow_abbrev=False)
+def parser() -> Parser:
+    p = Parser(prog="scripts.sweep", description=__doc__.split("\n")[0])
     add = p.add_argument
     add("--task", required=True, help=f"what to train: {', '.join(TASKS)}")
     add("--family", default="lstm", help="which arm (default lstm)")
@@ -36,9 +36,8 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = parser().parse_args(argv)
     try:
-        return run(args)
+        return run(parser().parse_args(argv))
     except UserError as error:
         print(f"scripts.sweep: {error}", file=sys.stderr)
         return 2

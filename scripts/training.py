@@ -1,10 +1,10 @@
 """The loop behind `scripts.finetune`: batches, steps, validation, states, and the checkpoint at the end."""
 
 import contextlib
-import copy
 import dataclasses
 import json
 import math
+import random
 import shutil
 import sys
 import time
@@ -15,13 +15,10 @@ from accelerate.utils import gather_object
 from torch.utils.data import DataLoader
 
 import pipelines
-from pipelines import adapters, hub
 from pipelines.errors import UserError
-from scripts import card, state
+from scripts import state
 from scripts.batches import batches, steps
-from scripts.environment import environment
-from scripts.probe import resident_peak
-from scripts.start import goes_on, make_optimizer, read_splits, tokenizer_and_model
+from scripts.start import make_optimizer, read_splits, tokenizer_and_model
 from tasks.metrics import metrics_of
 from tasks.predict import predict_all
 
@@ -149,7 +146,7 @@ class Training:
             todo = epoch[max(0, start - step) : max(0, self.total - step)]
             first, step = max(step, start), step + len(epoch)
             for i in range(min(len(todo), self.recipe.copy_steps - first)):
-                todo[i] = [[row + self.count for row in rows] for rows in todo[i]]
+                todo[i] = self._copying(first + i, todo[i])
             mine = [rows for group in todo for rows in group[acc.process_index :: acc.num_processes]]
             loader = DataLoader(
                 self.rows,
@@ -161,6 +158,13 @@ class Training:
             ready = iter(loader)
             for offset, group in enumerate(todo):
                 yield first + offset, [(group, next(ready)) for _ in range(self.recipe.accumulate)]
+
+    def _copying(self, step: int, group: list[list[int]]) -> list[list[int]]:
+        """A step's batches with part of their rows to be copied: all in the first quarter of `copy_steps`, then fewer
+        and fewer."""
+        rng = random.Random(f"{self.recipe.seed}/copies/{step}")
+        share = (1 - step / self.recipe.copy_steps) * 4 / 3
+        return [[row + self.count * (rng.random() < share) for row in rows] for rows in group]
 
     def _step(self, step: int, ready: list) -> torch.Tensor:
         """One optimizer step over all processes' batches; the mean loss of this process's share, without a host sync.
@@ -281,72 +285,6 @@ class Training:
         if self.accelerator.is_main_process:
             state.save(self.own, self.bare, self.optimizer, self.progress | {"loss": pending})
         self.accelerator.wait_for_everyone()
-
-    # --- the end ---
-
-    def finish(self, results: Path) -> None:
-        """Writes the best weights as a checkpoint with its card, and the record of the training."""
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.log_with:
-            self.accelerator.end_training()
-        model, recipe = self.bare, self.recipe
-        state.load_model(model, str(self.own / "best" / "model.safetensors"))
-        base = self._base()
-        if recipe.compress and base and not recipe.lora:
-            start = dataclasses.replace(recipe, init=base)
-            whole = tokenizer_and_model(self.task, self.family, start, self.train_rows, None)[1]
-            model = adapters.extract(model, whole.to(model.device), recipe.compress)
-            self.progress["scores"] = self.validate(copy.deepcopy(model).merge_and_unload())
-        if not self.accelerator.is_main_process:
-            return
-        if base and (recipe.lora or recipe.compress):
-            adapters.save(model.to(getattr(torch, recipe.dtype)), self.folder, base)
-        else:
-            model = model.merge_and_unload() if recipe.lora else model
-            model.to(getattr(torch, recipe.dtype)).save_pretrained(self.folder)
-        for name in ("is_local", "local_files_only"):  # where it was read from is no property of it
-            self.tokenizer.init_kwargs.pop(name, None)
-        self.tokenizer.backend_tokenizer.no_truncation()  # nor is what its last call was told
-        self.tokenizer.backend_tokenizer.no_padding()
-        self.tokenizer.save_pretrained(self.folder)
-        record = self._record(model)
-        (self.folder / "README.md").write_text(card.render(self.task, self.recipe, record), encoding="utf-8")
-        target = results / "training" / f"{self.task.name}--{self.family}--{self.accelerator.device.type}.json"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        self.say(f"wrote {self.folder} (best at step {self.progress['best_step']:,}) and {target}")
-
-    def _base(self) -> str:
-        """The bundled encoder that this run's adapters are kept over; "" where the weights are kept whole."""
-        recipe = self.recipe
-        folder = hub.resolve(self.task.name, recipe.init)[0] if recipe.init else ""
-        again = recipe.lora and folder and adapters.is_adapter(folder) and goes_on(self.task, folder)
-        name = recipe.base or (adapters.base_name(folder) if again else recipe.init)
-        return name if hub.is_shared(name) else ""
-
-    def _record(self, model) -> dict:
-        cuda = self.accelerator.device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated() if cuda else resident_peak()
-        progress = self.progress
-        return {
-            "task": self.task.name,
-            "family": self.family,
-            "parameters": adapters.merged_size(model),
-            "data": {"train": self.train_rows.source, "rows": self.count, "validation": len(self.validation_rows)},
-            "epochs": self.recipe.epochs if not self.recipe.max_steps else len(self.plan),
-            "steps": progress["step"],
-            "best_step": progress["best_step"],
-            "validation": progress["scores"],
-            "tokens": progress["tokens"],
-            "tokens_per_s": progress["tokens"] / progress["seconds"],
-            "real_tokens_per_padded": progress["tokens"] / progress["padded"],
-            "minutes": progress["seconds"] / 60,
-            "peak_memory_mb": peak / 1e6,
-            "base": self._base() if self.recipe.lora or self.recipe.compress else "",
-            "recipe": dataclasses.asdict(self.recipe),
-            "environment": environment(self.accelerator.device.type, self.recipe.seed)
-            | {"processes": self.accelerator.num_processes, "mixed_precision": self.accelerator.mixed_precision},
-        }
 
 
 def learning_rate(recipe, step: int, total: int) -> float:

@@ -8,8 +8,17 @@ from pathlib import Path
 
 from pipelines.errors import UserError
 from tasks import Task, inputs
+from tasks.flags import whole
 
 NO_ANSWER = "(no answer in the text)"
+FLAGS = (
+    ("--context", {"metavar": "TEXT", "help": "the text to answer from (default: the file's column context)"}),
+    ("--context-file", {"metavar": "F", "help": "file that holds this text, UTF-8"}),
+    ("--top-k", {"type": whole, "metavar": "N", "help": "how many answers to show, the best first (default 1)"}),
+    ("--max-answer-len", {"type": whole, "metavar": "N", "help": "longest answer, in tokens (default 15)"}),
+    ("--doc-stride", {"type": whole, "metavar": "N", "help": "tokens that parts of a long text share (default 128)"}),
+    ("--handle-impossible-answer", {"action": "store_true", "help": "let no answer be an answer (default: off)"}),
+)
 FEW = 20  # windows that need no progress bar
 
 
@@ -55,9 +64,9 @@ def columns(task: Task, args: argparse.Namespace, given: str | None) -> tuple[st
     return task.columns["context"]
 
 
-def value(output: dict | list[dict]) -> dict | list[dict]:
-    """What `--json` prints."""
-    return output
+def reader(task: Task, pipe) -> tuple:
+    """The pipeline, and of its outputs: the value for programs, the fields for people, what is printed."""
+    return pipe, lambda output: output, fields, plain
 
 
 def fields(output: dict | list[dict]) -> list[str]:

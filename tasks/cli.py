@@ -16,15 +16,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from pipelines.errors import UserError, unknown
-from tasks import Task, asking, completing, inputs, marking
+from pipelines.errors import UserError
+from tasks import Task, asking, completing, inputs, labels, marking, writing
+from tasks.flags import Parser, one_of, whole
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ENGINES = ("auto", "torch", "ctranslate2", "onnx")
 ARMS = ("transformer", "lstm")
 FEW = 3  # inputs that need no progress bar
+# what each kind adds to the flags, and how it reads and shows outputs
+READERS = {
+    "text2text": writing,
+    "text_classification": labels,
+    "token_classification": marking,
+    "question_answering": asking,
+    "text_generation": completing,
+}
 
 
 def main(task: Task, argv: list[str] | None = None) -> int:
@@ -92,66 +100,13 @@ def _run(task: Task, argv: list[str]) -> int:
 # --- the flags ---
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise UserError(message)
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
-
-
-def one_of(what: str, choices: tuple[str, ...]) -> Callable[[str], str]:
-    """The type of a flag that takes one of a few names, for `parser.add_argument`."""
-
-    def check(text: str) -> str:
-        if text not in choices:
-            raise argparse.ArgumentTypeError(str(unknown(what, text, choices)))
-        return text
-
-    return check
-
-
-_BEAMS = ("--num-beams", {"type": _whole, "metavar": "N", "help": "beams of the search (1: greedy)"})
-_NEW_TOKENS = ("--max-new-tokens", {"type": _whole, "metavar": "N", "help": "longest answer, in tokens"})
-_TOP_K = ("--top-k", {"type": _whole, "metavar": "N", "help": "how many labels to show, the best first (default 1)"})
-_STRATEGIES = ("none", "simple", "first", "average", "max")
-_STRATEGY = (
-    "--aggregation-strategy",
-    {
-        "type": one_of("aggregation strategy", _STRATEGIES),
-        "default": "simple",
-        "metavar": "S",
-        "help": f"how pieces make an entity: {' | '.join(_STRATEGIES)} (default simple)",
-    },
-)
-_ASKING = (
-    ("--context", {"metavar": "TEXT", "help": "the text to answer from (default: the file's column context)"}),
-    ("--context-file", {"metavar": "F", "help": "file that holds this text, UTF-8"}),
-    ("--top-k", {"type": _whole, "metavar": "N", "help": "how many answers to show, the best first (default 1)"}),
-    ("--max-answer-len", {"type": _whole, "metavar": "N", "help": "longest answer, in tokens (default 15)"}),
-    ("--doc-stride", {"type": _whole, "metavar": "N", "help": "tokens that parts of a long text share (default 128)"}),
-    ("--handle-impossible-answer", {"action": "store_true", "help": "let no answer be an answer (default: off)"}),
-)
-FLAGS = {
-    "text2text": (_NEW_TOKENS, _BEAMS),
-    "text_classification": (_TOP_K,),
-    "token_classification": (_STRATEGY,),
-    "question_answering": _ASKING,
-    "text_generation": [(flag, {"type": _whole, "metavar": "N", "help": help}) for flag, help in completing.FLAGS],
-}
-
-
 def parser(task: Task) -> argparse.ArgumentParser:
     """The parser of the task's command line. Needs no model and no torch."""
-    p = _Parser(
+    p = Parser(
         prog=f"python -m tasks.{task.name}",
         usage="%(prog)s [TEXT ...] [--file F] [--model M] [--compare] [--json] [flags: --help]",
         description=f"{task.title}. Without TEXT and --file, each line of standard input is one text.",
         epilog=f"example: {task.command} --compare",
-        allow_abbrev=False,
         add_help=False,  # argparse would read a text such as -hello as -h
     )
     add = p.add_argument
@@ -166,10 +121,10 @@ def parser(task: Task) -> argparse.ArgumentParser:
     )
     add("--compare", action="store_true", help="both arms side by side, with latency; --model (twice) names others")
     add("--json", action="store_true", help="one JSON object per text: input, output, model")
-    add("--batch-size", type=_whole, default=16, metavar="N", help="texts computed together (default 16)")
+    add("--batch-size", type=whole, default=16, metavar="N", help="texts computed together (default 16)")
     add("--device", type=one_of("device", DEVICES), default="auto", metavar="D", help=" | ".join(DEVICES))
     add("--engine", type=one_of("engine", ENGINES), default="auto", metavar="E", help=" | ".join(ENGINES))
-    for flag, settings in FLAGS.get(task.kind, ()):
+    for flag, settings in READERS[task.kind].FLAGS:
         add(flag, **settings)
     if task.options:
         task.options(p)
@@ -184,9 +139,7 @@ def parse(task: Task, argv: list[str]) -> argparse.Namespace:
     cut = argv.index("--") if "--" in argv else len(argv)
     args, rest = p.parse_known_intermixed_args(["--help" if given == "-h" else given for given in argv[:cut]])
     args.texts += argv[cut + 1 :]
-    if rest:
-        flags = [flag for action in p._actions for flag in action.option_strings]
-        raise UserError(f"{unknown('flag', rest[0].split('=')[0], flags)} (a text that begins with - goes after --)")
+    p.refuse(rest, " (a text that begins with - goes after --)")
     args.model = args.model or []
     if len(args.model) > 1 and not args.compare:
         raise UserError("more than one --model needs --compare.")
@@ -200,12 +153,13 @@ def parse(task: Task, argv: list[str]) -> argparse.Namespace:
 
 @dataclass
 class Arm:
-    """A loaded model: its pipeline, the name to show, and how to read an output of the pipeline."""
+    """A loaded model: the name to show, its pipeline, and how to read an output of it."""
 
-    pipe: Any
     name: str
+    pipe: Callable
     value: Callable  # output → what `--json` prints
     fields: Callable  # output → list of strings for people
+    plain: Callable  # output, text, whether it is the only text → what is printed for people
 
 
 def load(task: Task, args: argparse.Namespace, model: str) -> Arm:
@@ -223,43 +177,7 @@ def load(task: Task, args: argparse.Namespace, model: str) -> Arm:
         warnings.simplefilter("ignore")
     pipe = pipelines.pipeline(task.name, model=model, engine=args.engine, device=args.device)
     name = Path(pipe.model.name_or_path).name if model in (*ARMS, task.transformer) else model
-    if task.kind == "token_classification":
-        return Arm(pipe, name, lambda output: output, marking.fields)
-    if task.kind == "question_answering":
-        return Arm(pipe, name, asking.value, asking.fields)
-    if task.kind == "text_generation":
-        return Arm(completing.Typing(pipe), name, lambda output: output, completing.fields)
-    if task.kind == "text_classification":
-        return Arm(pipe, name, *_label_readers(_label_names(task, pipe), {task.out_of_scope: "out of scope"}))
-    answer = pipelines.kind(task.kind).answer
-    return Arm(pipe, name, answer, lambda output: [answer(output)])
-
-
-def _label_readers(names: dict[str, str], spoken: dict[str, str]) -> tuple[Callable, Callable]:
-    """`names`: the model's labels → the task's; `spoken`: those → what people read, where it differs."""
-
-    def value(output):
-        rows = output if isinstance(output, list) else [output]
-        rows = [{"label": names.get(row["label"], row["label"]), "score": row["score"]} for row in rows]
-        return rows if isinstance(output, list) else rows[0]
-
-    def fields(output):
-        rows = value(output if isinstance(output, list) else [output])
-        return [field for row in rows for field in (spoken.get(row["label"], row["label"]), f"{row['score']:.4f}")]
-
-    return value, fields
-
-
-def _label_names(task: Task, pipe) -> dict[str, str]:
-    """The model's labels → the task's (`POSITIVE`, `LABEL_1` → positive); nothing where they are other classes."""
-    from tasks.data import label_name
-
-    theirs = list(pipe.model.config.id2label.values())
-    try:
-        ours = [label_name(task, label) for label in theirs]
-    except UserError:
-        return {}
-    return dict(zip(theirs, ours, strict=True)) if len(set(ours)) == len(task.labels) == len(theirs) else {}
+    return Arm(name, *READERS[task.kind].reader(task, pipe))
 
 
 def answer(pipe, texts: list, batch_size: int, options: dict) -> list:
@@ -320,29 +238,12 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
                 value = None if problem else arm.value(output)
                 print_json(item, {"output": value, "model": arm.name if arm else model}, problem)
             elif not problem:
-                print(_plain(task, arm, output, item.text, alone=len(args.texts) == 1))
+                print(arm.plain(output, item.text, len(args.texts) == 1))
             elif len(args.texts) != 1:
                 print()
             advance()
         sys.stdout.flush()
     return failed
-
-
-def _plain(task: Task, arm: Arm, output, text: str, alone: bool) -> str:
-    """A text as it stands; labels as `label  score`, and where there are several inputs label, score, text by tabs."""
-    if task.kind == "token_classification":
-        return marking.marked(output, text, alone, sys.stdout.isatty())
-    if task.kind == "question_answering":
-        return asking.plain(output, text, alone)
-    if task.kind == "text_generation":
-        return completing.plain(output, alone)
-    fields = arm.fields(output)
-    if task.kind != "text_classification":
-        return fields[0]
-    if not alone:
-        return "\t".join([*fields, " ".join(text.split())])
-    width = max(map(len, fields[::2]))
-    return "\n".join(f"{label:{width}}  {score}" for label, score in zip(fields[::2], fields[1::2], strict=True))
 
 
 def _batches(items: Iterable, size: int) -> Iterator[list]:

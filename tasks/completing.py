@@ -7,11 +7,15 @@ A `Typing` stands where other tasks have their pipeline; its outputs are a text,
 import sys
 
 from pipelines.errors import UserError
+from tasks.flags import whole
 
-FLAGS = (
-    ("--suggestions", "show so many ways to go on, with their probabilities (default: the best one, without)"),
-    ("--max-words", "longest suggestion, in words (default 3)"),
-    ("--max-new-tokens", "write on for so many tokens, to the end of the paragraph (default: a few words)"),
+FLAGS = tuple(
+    (flag, {"type": whole, "metavar": "N", "help": help})
+    for flag, help in (
+        ("--suggestions", "show so many ways to go on, with their probabilities (default: the best one, without)"),
+        ("--max-words", "longest suggestion, in words (default 3)"),
+        ("--max-new-tokens", "write on for so many tokens, to the end of the paragraph (default: a few words)"),
+    )
 )
 
 
@@ -74,6 +78,11 @@ class Typing:
         return found[0]["text"] if found else text
 
 
+def reader(task, pipe) -> tuple:
+    """A `Typing`, and of its outputs: the value for programs, the fields for people, what is printed."""
+    return Typing(pipe), lambda output: output, fields, plain
+
+
 def fields(output) -> list[str]:
     """An output as strings: a text; or texts and their probabilities, by turns."""
     if isinstance(output, str):
@@ -81,7 +90,7 @@ def fields(output) -> list[str]:
     return [field for row in output for field in (row["text"], f"{row['score']:.4f}")]
 
 
-def plain(output, alone: bool) -> str:
+def plain(output, text: str, alone: bool) -> str:
     """A text as it stands; suggestions a line each, and where there are several inputs by tabs on one line."""
     parts = fields(output)
     if isinstance(output, str) or not alone:

@@ -1,8 +1,33 @@
-"""Entities for people: the text with its names marked, in colour on a terminal. Programs take `--json`."""
+"""What NER adds to the command line: its flag, and the text with its names marked, in colour on a terminal."""
+
+import sys
+
+from tasks.flags import one_of
 
 STYLES = {"PER": "black on cyan", "ORG": "black on green", "LOC": "black on yellow", "MISC": "black on magenta"}
 OTHER = "black on white"
+STRATEGIES = ("none", "simple", "first", "average", "max")
+FLAGS = (
+    (
+        "--aggregation-strategy",
+        {
+            "type": one_of("aggregation strategy", STRATEGIES),
+            "default": "simple",
+            "metavar": "S",
+            "help": f"how pieces make an entity: {' | '.join(STRATEGIES)} (default simple)",
+        },
+    ),
+)
 BLANK = dict.fromkeys([*range(32), 127], " ")  # line breaks and what a terminal would obey; every place stays
+
+
+def reader(task, pipe) -> tuple:
+    """The pipeline, and of its outputs: the value for programs, the fields for people, what is printed."""
+
+    def plain(output: list[dict], text: str, alone: bool) -> str:
+        return marked(output, text, alone, sys.stdout.isatty())
+
+    return pipe, lambda output: output, fields, plain
 
 
 def fields(entities: list[dict]) -> list[str]:

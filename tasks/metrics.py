@@ -1,9 +1,8 @@
-"""What counts as right: metrics of the `evaluate` library that need no network, and what chance could do to them.
+"""What counts as right: metrics of the `evaluate` library that need no network.
 
 Every metric here is a function of the *sum* of per-sample statistics (n-gram counts for BLEU, a cell of the confusion
-matrix for F1). So one resampling of rows serves all of them: draw rows, add up their statistics, score the sum.
-Intervals are percentile bootstrap; `paired_bootstrap` follows Koehn 2004, "Statistical Significance Tests for Machine
-Translation Evaluation". References are as `tasks.data.Rows.targets` gives them.
+matrix for F1). So one resampling of rows serves all of them (`tasks.bootstrap`): draw rows, add up their statistics,
+score the sum. References are as `tasks.data.Rows.targets` gives them.
 """
 
 import re
@@ -13,8 +12,6 @@ from collections import Counter
 import evaluate
 import numpy as np
 from datasets import Features, List, Value
-
-RESAMPLES = 1000
 
 
 class Metric(evaluate.Metric):
@@ -372,35 +369,3 @@ METRICS |= {"entity_f1": EntityF1, "entity_precision": EntityPrecision, "entity_
 def metrics_of(task) -> list[Metric]:
     """The task's metrics, the primary one first."""
     return [METRICS[name](task.labels, task.out_of_scope) for name in task.metrics]
-
-
-def _resampled(metric: Metric, statistics: list[np.ndarray], seed: int) -> np.ndarray:
-    """Scores of the same `RESAMPLES` draws of N rows for each (N, K) array given: (len(statistics), RESAMPLES)."""
-    rng = np.random.default_rng(seed)
-    count = len(statistics[0])
-    scores = np.empty((len(statistics), RESAMPLES))
-    for draw in range(RESAMPLES):
-        times = np.bincount(rng.integers(0, count, count), minlength=count)  # how often each row was drawn, (N,)
-        for arm, rows in enumerate(statistics):
-            scores[arm, draw] = metric.value(times @ rows)
-    return scores
-
-
-def interval(metric: Metric, statistics: np.ndarray, seed: int = 13) -> dict:
-    """{"value", "low", "high", "range"}: the score and its 95 % percentile bootstrap interval over rows."""
-    low, high = np.percentile(_resampled(metric, [statistics], seed)[0], [2.5, 97.5])
-    value = metric.value(statistics.sum(0))
-    return {"value": value, "low": float(low), "high": float(high), "range": metric.range}
-
-
-def paired_bootstrap(metric: Metric, ours: np.ndarray, theirs: np.ndarray, seed: int = 13) -> dict:
-    """{"metric", "delta", "p_value"} of ours - theirs on the same rows, two-sided.
-
-    p is twice the share of resamples in which the difference has the other sign (ties count half), never below
-    1 / (RESAMPLES + 1): the resolution that this many draws can show.
-    """
-    mine, other = _resampled(metric, [ours, theirs], seed)
-    difference = mine - other
-    tail = min((difference < 0).mean(), (difference > 0).mean()) + (difference == 0).mean() / 2
-    delta = metric.value(ours.sum(0)) - metric.value(theirs.sum(0))
-    return {"metric": metric.key, "delta": delta, "p_value": float(min(1.0, max(2 * tail, 1 / (RESAMPLES + 1))))}

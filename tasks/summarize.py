@@ -1,7 +1,7 @@
 """Summaries of news and other texts: `python -m tasks.summarize "$(cat article.txt)"`.  T5 beside an LSTM."""
 
 from tasks import Task
-from tasks.headlines import sentence_case
+from tasks.headlines import learnable
 
 
 def lead_sentence(train):
@@ -13,7 +13,7 @@ def lead_sentence(train):
 
 def lengths(parser) -> None:
     """The task's own flag, `--length`."""
-    from tasks.cli import one_of
+    from tasks.flags import one_of
 
     names = ("short", "medium", "long")
     shown = "short (about eight words), medium (default) or long (a sentence for each part of a long text)"
@@ -38,7 +38,7 @@ TASK = Task(
     generation={"num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": 3},
     floor="lead sentence",
     make_floor=lead_sentence,
-    prepare=sentence_case,
+    prepare=learnable,
     options=lengths,
     example="The city council voted on Tuesday to close the old bridge for repairs until the spring.",
 )

@@ -13,7 +13,8 @@ from pipe_tools import CLASSIFIERS, made
 from pipelines import calibration, pipeline
 from scripts import calibrate, start
 from tasks import load
-from tasks.metrics import METRICS, CalibrationError, interval
+from tasks.bootstrap import interval
+from tasks.metrics import METRICS, CalibrationError
 
 LABELS = ("negative", "positive")
 
@@ -244,7 +245,7 @@ def test_wrong_use_is_one_line(folder, rows, tmp_path, capsys):
         ([str(folder), "--task", "sentimnt", *data], "unknown task 'sentimnt'.*Did you mean 'sentiment'?"),
         ([str(folder), "--task", "translate", *data], "'translate': choose from .*sentiment"),
         ([str(folder), "--task", "sentiment", "--data", "nowhere.csv"], "no such file: nowhere.csv"),
-        ([str(folder), "--task", "sentiment", *data, "--limit", "0"], "must be above 0"),
+        ([str(folder), "--task", "sentiment", *data, "--limit", "0"], "is not a whole number above 0"),
         ([str(folder), "--task", "sentiment", *data, "--splt", "x"], "unknown flag '--splt'.*Did you mean '--split'?"),
         ([str(folder), "--task", "classify", *data], "unknown label"),
         ([str(folder)], "required: --task"),

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 import pipelines
-from tasks import cli, load
+from tasks import cli, labels, load
 
 ROOT = Path(__file__).parent.parent
 TRANSLATE, SENTIMENT = load("translate"), load("sentiment")
@@ -220,4 +220,4 @@ def test_labels_of_other_models_get_the_tasks_names_only_where_they_mean_the_sam
             class config:
                 id2label = dict(enumerate(theirs))
 
-    assert cli._label_names(SENTIMENT, Pipe) == ours
+    assert labels._names(SENTIMENT, Pipe) == ours

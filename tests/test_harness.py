@@ -11,7 +11,7 @@ import pipelines
 import tasks
 from scripts import harness, latency, probe, report, results
 from scripts.arms import FLOOR, Arm, open_arm
-from tasks import data, metrics
+from tasks import bootstrap, data, metrics
 
 QUICK = ("--runs", "2", "--seconds", "0.01")
 
@@ -169,7 +169,7 @@ def test_significance_against_the_lstm(measured, monkeypatch, tiny_bert, tiny_ls
             accuracy.statistics([r["prediction"] for r in records[f]], [r["references"] for r in records[f]])
             for f in (family, "lstm")
         )
-        wanted = {"against": "lstm"} | metrics.paired_bootstrap(accuracy, ours, theirs, 7)
+        wanted = {"against": "lstm"} | bootstrap.paired_bootstrap(accuracy, ours, theirs, 7)
         assert found["sentiment", family]["significance"] == wanted
     rows = [line for line in out.splitlines() if line.startswith("| sentiment")]
     assert [row.split("|")[2].strip() for row in rows] == ["transformer (bert)", "lstm", "floor"]
@@ -263,8 +263,8 @@ def test_an_interrupt_leaves_what_is_finished(measured, monkeypatch, tiny_bert):
         (["--tasks", "translte"], "Did you mean 'translate'?"),
         (["--tsks", "all"], "Did you mean '--tasks'?"),
         (["--tasks", ","], "no name"),
-        (["--limit", "0"], "not a number above 0"),
-        (["--runs", "many"], "not a number above 0"),
+        (["--limit", "0"], "not a whole number above 0"),
+        (["--runs", "many"], "not a whole number above 0"),
         (["--device", "gpu"], "auto"),
         (["--data", "nowhere.csv"], "no such file: nowhere.csv"),
         (["--data", "{csv}", "--tasks", "translate"], "there are: question, reply"),

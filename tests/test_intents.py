@@ -11,8 +11,9 @@ from pipe_tools import near
 
 from scripts import calibrate, harness
 from tasks import data, load
+from tasks.bootstrap import interval
 from tasks.floors import bag_of_words
-from tasks.metrics import METRICS, interval, metrics_of
+from tasks.metrics import METRICS, metrics_of
 from tasks.predict import predict_all
 
 INTENTS, CLASSIFY = load("intents"), load("classify")

@@ -9,7 +9,8 @@ import sacrebleu
 from sklearn.metrics import accuracy_score, f1_score
 
 import tasks
-from tasks.metrics import METRICS, interval, metrics_of, paired_bootstrap
+from tasks.bootstrap import interval, paired_bootstrap
+from tasks.metrics import METRICS, metrics_of
 
 # Ragged on purpose: one to three references, one word to a long sentence, an empty answer, other letters and case.
 TRANSLATIONS = [

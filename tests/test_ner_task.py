@@ -237,4 +237,4 @@ def test_the_view_on_a_terminal_is_coloured_and_obeys_no_text(monkeypatch):
 
 def test_fields_of_no_entity_are_a_dash():
     assert marking.fields(ENTITIES) == ["PER", "Ann", "CITY", "Oslo"] and marking.fields([]) == ["–"]
-    assert cli.FLAGS["token_classification"]
+    assert cli.READERS["token_classification"].FLAGS

@@ -10,7 +10,8 @@ import training_runs
 
 from pipelines import UserError, question_answering
 from tasks import data, load
-from tasks.metrics import AnswerF1, ExactMatch, interval, metrics_of, normalized
+from tasks.bootstrap import interval
+from tasks.metrics import AnswerF1, ExactMatch, metrics_of, normalized
 
 QA = load("qa")
 PARK = "Two young men are playing football in the old park; one didn't answer. It costs 12.50 euros, I am happy."

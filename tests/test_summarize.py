@@ -13,7 +13,8 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from pipelines import UserError, mapreduce, pipeline, windows
 from tasks import load
-from tasks.metrics import METRICS, interval
+from tasks.bootstrap import interval
+from tasks.metrics import METRICS
 
 SUMMARIZE = load("summarize")
 PLAIN = {"no_repeat_ngram_size": 0}  # tiny models stammer; what the rounds do is easier to follow as it stands

@@ -137,20 +137,26 @@ def test_lora_trains_adapters_and_the_head_alone(tmp_path, tiny_bert):
     assert in_optimizer == sum(p.numel() for p in training.bare.parameters() if p.requires_grad)
 
 
-def test_the_first_steps_copy_the_beginning_of_the_source(tmp_path):
-    training = make(tmp_path, "summarize", "t5", copy_steps=3, max_steps=5, max_length=400)
+def test_the_first_steps_copy_the_beginning_of_the_source_then_less_and_less(tmp_path):
+    settings = {"copy_steps": 40, "max_steps": 50, "max_length": 400, "tokens_per_batch": 2000}
+    training = make(tmp_path, "summarize", "t5", **settings)
     seen = []
     training._step = lambda step, ready: seen.append([batch for _, batch in ready]) or torch.zeros(())
     training.validate = lambda: {"rougeL": 0.0, "rouge1": 0.0, "rouge2": 0.0}
     assert training.run(math.inf, lambda: False) == "finished"
-    assert len(seen) == 5
+    assert len(seen) == 50
     targets = {tuple(row["labels"]) for row in training.rows[: training.count]}
     end, padding = training.tokenizer.eos_token_id, training.config.pad_token_id
-    for number, (batch,) in enumerate(seen):
+    copied = []  # per step, whether each of its rows was to be copied
+    for (batch,) in seen:
+        copied.append([])
         for source, label in zip(batch["input_ids"].tolist(), batch["labels"].tolist(), strict=True):
             source, label = [i for i in source if i != padding], [i for i in label if i != -100]
-            copied = label == [*source[1:13], end]  # without the instruction, which is one token
-            assert copied == (number < 3) and (tuple(label) in targets) == (number >= 3)
+            copied[-1].append(label == [*source[1:13], end])  # without the instruction, which is one token
+            assert copied[-1][-1] != (tuple(label) in targets)
+    assert all(map(all, copied[:10])) and not any(map(any, copied[40:]))
+    early, late = (sum(steps, []) for steps in (copied[12:25], copied[25:38]))
+    assert 1 > sum(early) / len(early) > 0.5 > sum(late) / len(late) > 0
 
 
 def test_copying_is_for_text_to_text(tmp_path):

@@ -1,0 +1,56 @@
+"""What the command lines share: a parser whose complaints are one line, and types of flags."""
+
+import argparse
+from collections.abc import Callable
+
+from pipelines.errors import UserError, unknown
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong use raises `UserError`; of an unknown flag it names the nearest. Flags are never abbreviated."""
+
+    def __init__(self, **settings):
+        super().__init__(allow_abbrev=False, **settings)
+
+    def error(self, message: str):
+        raise UserError(message)
+
+    def parse_args(self, args=None, namespace=None):
+        found, rest = self.parse_known_args(args, namespace)
+        self.refuse(rest)
+        return found
+
+    def refuse(self, rest: list[str], hint: str = "") -> None:
+        """Raises `UserError` for words that no flag takes."""
+        if rest:
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            raise UserError(f"{unknown('flag', rest[0].split('=')[0], flags)}{hint}")
+
+
+def whole(text: str) -> int:
+    """A whole number above 0."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A finite number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def one_of(what: str, choices: tuple[str, ...]) -> Callable[[str], str]:
+    """One of a few names."""
+
+    def check(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(str(unknown(what, text, choices)))
+        return text
+
+    return check
