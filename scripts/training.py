@@ -65,7 +65,7 @@ class Training:
             self.rows += self.kind.copies(self.rows, len(self.tokenizer(self.prefix)["input_ids"]) - 1)
         self.lengths = [self.kind.length(row) for row in self.rows]
         self.say(
-            f"{self.count:,} rows to train on ({max(0, len(self.train_rows) - self.count):,} too long), "
+            f"{self.count:,} rows to train on, made of {len(self.train_rows):,} texts, "
             f"{len(self.validation_rows):,} to validate, {model.num_parameters():,} parameters"
         )
         self.config = model.config
