@@ -7,7 +7,7 @@ RUN = $(VENV)/bin/python
 PIP = $(RUN) -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format table clean
+.PHONY: help demo test parity lint format table clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | while IFS="	" read -r name what; do \
@@ -21,12 +21,18 @@ demo: $(VENV)/.duet  ## set up, answer a few texts with both models, measure eve
 	$(RUN) -m tasks.qa "Who wrote it?" --context "Emma was written by Jane Austen and published in 1815."
 	$(RUN) -m tasks.classify "Shares in Tokyo fell after the central bank raised interest rates."
 	$(RUN) -m tasks.intents "wake me at seven tomorrow"
+	$(RUN) -m tasks.summarize "The city council voted on Tuesday to close the old bridge for repairs until the spring."
+	$(RUN) -m tasks.complete "Thank you very mu" --suggestions 3
 	$(RUN) -m tasks.translate "Two dogs are running on the beach." --compare
 	$(RUN) -m scripts.harness --tasks all --data samples --runs 60 --seconds 3 --output runs/demo
 
 test: export HF_HUB_OFFLINE = 1
 test: lint  ## set up, lint, run every test
 	$(RUN) -m pytest
+
+parity: export HF_HUB_OFFLINE = 1
+parity: $(VENV)/.duet-dev  ## replay all that transformers 4.57.6 answered (minutes; `make test` replays a part)
+	$(RUN) -m pytest -m "" tests/parity
 
 lint: $(VENV)/.duet-dev  ## check style and formatting
 	$(RUN) -m ruff check .

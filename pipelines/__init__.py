@@ -20,8 +20,8 @@ ENGINES = ("auto", "torch")
 
 
 def pipeline(
-    task: str,
-    model="transformer",
+    task: str | None = None,
+    model=None,
     *,
     tokenizer=None,
     engine: str = "auto",
@@ -34,13 +34,14 @@ def pipeline(
 
     task: a Hub name (translation, translation_en_to_fr, summarization, text2text-generation, question-answering,
         sentiment-analysis, text-classification) or the name of a task that a bundled checkpoint answers (translate,
-        sentiment).
-    model: "transformer" or "lstm" (bundled), a family ("t5", "bert"), a folder, a Hub id, "id@revision", or a loaded
-        `PreTrainedModel` (then `tokenizer` is needed).
+        sentiment). Other tasks of transformers' go to its own `pipeline` as they are.
+    model: "transformer" (default) or "lstm" (bundled), a family ("t5", "bert"), a folder, a Hub id, "id@revision", or
+        a loaded `PreTrainedModel` (then `tokenizer` is needed).
     tokenizer: a loaded tokenizer, a folder or a Hub id; default: the model's own.
     device: None or "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps", a CUDA ordinal, -1 for the CPU.
     dtype: default float32, also where the file holds float16: half precision on a CPU is many times slower.
-    kwargs: parameters of the pipeline and of `generate`, for every call.
+    kwargs: parameters of the pipeline and of `generate`, for every call; and what transformers 4 took to load with:
+        torch_dtype, device_map, model_kwargs, config, token, pipeline_class … (docs/migrating.md has the list).
 
     Raises `UserError`, one line, where a name, a folder or a checkpoint can't serve.
     """
@@ -48,10 +49,18 @@ def pipeline(
         raise UserError(f"engine {engine!r} is not available in this version: choose from {', '.join(ENGINES)}.")
     if engine not in ENGINES:
         raise unknown("engine", engine, ENGINES)
+    if isinstance(task, str) and not hub.is_ours(task):
+        import transformers
+
+        if task in transformers.pipelines.get_supported_tasks():
+            kwargs |= {"tokenizer": tokenizer, "device": device, "revision": revision, "dtype": dtype or "auto"}
+            return transformers.pipeline(task, model, **kwargs)
+    model = "transformer" if model is None else model
     hub.check_task(task, model)
     from pipelines import loading
 
-    return loading.load(task, model, tokenizer=tokenizer, device=device, revision=revision, dtype=dtype, **kwargs)
+    kwargs |= {"tokenizer": tokenizer, "device": device, "revision": revision, "dtype": dtype}
+    return loading.load(task, model, **kwargs)
 
 
 def kind(name: str):
@@ -61,13 +70,15 @@ def kind(name: str):
     return importlib.import_module(f"pipelines.{name}")
 
 
-def restore() -> None:
+def restore():
     """Makes `transformers.pipeline` take translation (also _xx_to_yy), summarization, text2text-generation and
-    question-answering again.
+    question-answering again, puts the classes of these tasks back, and lets `transformers.pipeline` and
+    `evaluate.evaluator` take our models by name ("lstm", "sentiment-bert", their folders).
 
-    For code that calls it and can't be changed, such as `evaluate.evaluator`. Changes transformers for the whole
-    process, so it never happens on import.
+    For code that can't be changed, such as `evaluate.evaluator` and `gradio.Interface.from_pipeline`. It changes
+    transformers for the whole process, so it never happens on import. Undone by the `undo()` of what comes back, or at
+    the end of `with pipelines.restore(): …`; of several calls the last one to be undone counts.
     """
     from pipelines import restoring
 
-    restoring.restore()
+    return restoring.Restored()

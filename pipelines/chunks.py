@@ -1,5 +1,8 @@
 """What the pipelines share: inputs of any iterable kind, and how many tokens a model can read at once."""
 
+import functools
+import logging
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -7,6 +10,9 @@ import torch
 from torch.utils.data import Dataset, IterableDataset
 
 PARTS_AT_ONCE = 8
+# A fast tokenizer holds what a call asks of truncation as its own state while it works: threads must take turns.
+READING = threading.RLock()
+logger = logging.getLogger(__name__)
 
 
 def normal(inputs):
@@ -48,6 +54,30 @@ def batched(pipe, inputs, parameters: dict) -> dict:
     free = pipe._batch_size is None and "batch_size" not in parameters and pipe.tokenizer.pad_token_id is not None
     single = free and isinstance(inputs, str | dict)
     return {"batch_size": PARTS_AT_ONCE, **parameters} if single else parameters
+
+
+def in_turn(preprocess):
+    """`preprocess`, a generator of parts, with no two threads in a step of it at once."""
+
+    @functools.wraps(preprocess)
+    def taking_turns(*args, **kwargs):
+        parts = preprocess(*args, **kwargs)
+        while True:
+            with READING:
+                part = next(parts, None)
+            if part is None:
+                return
+            yield part
+
+    return taking_turns
+
+
+def dropped(pipe, count: int, of: int, how: str) -> None:
+    """Adds to `pipe.dropped_tokens`; the first time the log says how many of the tokens are not read, and why."""
+    if count > 0:
+        if not pipe.dropped_tokens:
+            logger.warning(f"{count} of {of} tokens are not read: {how}; pipe.dropped_tokens goes on counting")
+        pipe.dropped_tokens += count
 
 
 def cuts(truncation) -> bool:

@@ -62,13 +62,23 @@ def check_task(task: str, model="transformer") -> None:
     """
     if not isinstance(task, str):
         raise UserError(f"the task must be a name, not {type(task).__name__}: choose from {', '.join(HUB_TASKS)}.")
-    known = list(dict.fromkeys([*(own for _, own in HUB_TASKS.values() if own in bundled()), *bundled(), *HUB_TASKS]))
-    if task in known or is_pair(task) or task in {own for _, own in HUB_TASKS.values()}:
+    if is_ours(task):
         return
+    known = _names()
     slip = difflib.get_close_matches(task.lower(), known, n=1, cutoff=0.75)
     named = isinstance(model, str) and not os.path.isdir(model) and _mirrored(*_split(model)) is None
     if slip or named:
         raise unknown("task", task, known)
+
+
+def is_ours(task: str) -> bool:
+    """Whether this task, a name of the Hub's or of ours, is answered here, be it without bundled weights."""
+    return task in _names() or is_pair(task) or task in {own for _, own in HUB_TASKS.values()}
+
+
+def _names() -> list[str]:
+    """Tasks that can be asked for by name alone, ours first."""
+    return list(dict.fromkeys([*(own for _, own in HUB_TASKS.values() if own in bundled()), *bundled(), *HUB_TASKS]))
 
 
 def is_pair(task: str) -> bool:

@@ -1,7 +1,7 @@
 """How long each answer of a batch may get and has become, so that it doesn't depend on the rest of its batch."""
 
 import torch
-from transformers import StoppingCriteria
+from transformers import LogitsProcessor, StoppingCriteria
 
 
 class RowLimits(StoppingCriteria):
@@ -13,6 +13,29 @@ class RowLimits(StoppingCriteria):
     def __call__(self, input_ids, scores, **kwargs):
         """input_ids (B * copies, T), the start token first → (B * copies,) bool."""
         return input_ids.shape[1] - 1 >= _copied(self.limits, input_ids)
+
+
+class RowEnds(LogitsProcessor):
+    """Makes the last of each row's new tokens the end token, as `forced_eos_token_id` does where all have one limit."""
+
+    def __init__(self, limits: torch.Tensor, end: int | list[int]):
+        self.limits, self.end = limits, end  # (B,)
+
+    def __call__(self, input_ids, scores):
+        """input_ids (B * copies, T), the start token first, and scores (B * copies, V) → scores."""
+        last = input_ids.shape[1] == _copied(self.limits, input_ids)  # (B * copies,)
+        scores = scores.masked_fill(last[:, None], -torch.inf)
+        scores[:, self.end] = scores[:, self.end].masked_fill(last if isinstance(self.end, int) else last[:, None], 0)
+        return scores
+
+
+def forced_end(model) -> dict[str, int]:
+    """{"forced_eos_token_id": the token that ends an answer at its limit} for a model without a generation_config.json.
+
+    BART, Marian and their kin have one by the class of their configuration, and transformers 5 reads the file alone.
+    """
+    end = getattr(model.config, "forced_eos_token_id", None)
+    return {} if end is None or not model.generation_config._from_model_config else {"forced_eos_token_id": end}
 
 
 def answer_lengths(ids: torch.Tensor, ends: int | list[int] | None, limits: torch.Tensor | None):

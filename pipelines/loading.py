@@ -14,7 +14,7 @@ from transformers.utils import logging
 
 import pipelines
 import pipelines.lstm  # registers the LSTM family with the Auto classes
-from pipelines import adapters, hub
+from pipelines import adapters, arguments, hub
 from pipelines.errors import UserError
 
 SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "MarianMTModel"
@@ -32,7 +32,8 @@ SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "M
 
 def load(task, model, *, tokenizer=None, device=None, revision=None, dtype=None, **kwargs):
     """See `pipelines.pipeline`."""
-    device = torch_device(device)
+    how, kwargs = arguments.told_apart(dtype, device, kwargs)
+    torch_device(device)  # a wrong one is told before anything is loaded
     if isinstance(model, torch.nn.Module):
         if tokenizer is None:
             raise UserError("a loaded model needs its tokenizer: pipeline(task, model=model, tokenizer=tokenizer).")
@@ -42,13 +43,21 @@ def load(task, model, *, tokenizer=None, device=None, revision=None, dtype=None,
         source, options = _source(task, model, revision)
         if os.path.isdir(source) and not os.path.isfile(os.path.join(source, "config.json")):
             raise UserError(f"{source} is no checkpoint: it has no config.json. {hub.offer(task, str(model))}")
-        config = _read(task, source, options, lambda: AutoConfig.from_pretrained(source, **options))
+        options |= how.everywhere
+        config = _config(task, how.config, source, options)
         hub_task = hub.hub_task(task) or _task_of(config.architectures or [], task)
     shape = pipelines.kind(hub.kind_of(hub_task))
     if source is not None:
-        model = _model(task, shape, source, options, config, dtype)
-    tokenizer = _tokenizer(task, source if tokenizer is None else tokenizer, options if tokenizer is None else None)
-    return shape.make(hub_task, model=model, tokenizer=tokenizer, device=device, **kwargs)
+        _check_kind(task, shape, source, config)
+        if adapters.is_adapter(source) and how.device_map is not None:
+            device, how.device_map = arguments.one_device(how.device_map), None
+        model = _model(task, shape, source, options, config, how)
+    tokenizer = _tokenizer(task, tokenizer, source, options, how.everywhere)
+    if device is None and getattr(model, "hf_device_map", None):
+        place = None  # accelerate has spread it
+    else:
+        place = torch_device(device) if how.device_map is None else model.device
+    return (how.pipeline_class or shape.make)(task=hub_task, model=model, tokenizer=tokenizer, device=place, **kwargs)
 
 
 def torch_device(device) -> torch.device:
@@ -109,21 +118,36 @@ def _task_of(classes: list[str], task: str) -> str:
     raise UserError(f"can't tell what kind of task {task!r} is: its model is {named}.")
 
 
-def _model(task: str, shape, source: str, options: dict, config, dtype):
+def _config(task: str, given, source: str, options: dict):
+    """The configuration: the checkpoint's own, or one that was given, loaded or by name."""
+    if given is not None and not isinstance(given, str | os.PathLike):
+        return given
+    if given is not None:
+        source, options = _source(task, given, None)
+    return _read(task, source, options, lambda: AutoConfig.from_pretrained(source, **options))
+
+
+def _check_kind(task: str, shape, source: str, config) -> None:
+    if type(config) not in getattr(auto, shape.AUTO)._model_mapping:
+        raise UserError(f"{source} is a {config.model_type} model, which can't do {task}.")
+
+
+def _model(task: str, shape, source: str, options: dict, config, how: arguments.Loading):
     """The model, in float32 unless told otherwise, with every weight from the file."""
     loader = getattr(auto, shape.AUTO)
-    if type(config) not in loader._model_mapping:
-        raise UserError(f"{source} is a {config.model_type} model, which can't do {task}.")
     if adapters.is_adapter(source):
+        dtype = (config.dtype or torch.float32) if how.dtype == "auto" else how.dtype
         with _no_bar(True):
-            return _read(task, source, options, lambda: adapters.load(loader, source, config, dtype or torch.float32))
+            return _read(task, source, options, lambda: adapters.load(loader, source, config, dtype))
+    more = {"config": None if how.config is None else config, "device_map": how.device_map}
+    more = how.model | {name: value for name, value in more.items() if value is not None}
     with _no_bar(os.path.isdir(source)):
         model, report = _read(
             task,
             source,
             options,
             lambda: loader.from_pretrained(
-                source, dtype=dtype or torch.float32, use_safetensors=True, output_loading_info=True, **options
+                source, dtype=how.dtype, use_safetensors=True, output_loading_info=True, **options, **more
             ),
         )
     parameters = dict(model.named_parameters())
@@ -147,12 +171,13 @@ def _no_bar(hide: bool):
             logging.enable_progress_bar()
 
 
-def _tokenizer(task: str, tokenizer, options: dict | None):
-    if not isinstance(tokenizer, str | os.PathLike):
-        return tokenizer
-    if options is None:
-        tokenizer, options = _source(task, tokenizer, None)
+def _tokenizer(task: str, given, source: str | None, options: dict, everywhere: dict):
+    if given is not None and not isinstance(given, str | os.PathLike):
+        return given
+    if given is not None:
+        source, options = _source(task, given, None)
+        options |= everywhere
     with warnings.catch_warnings():
         # Marian's tokenizer recommends a package that it doesn't use since transformers 4
         warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
-        return _read(task, tokenizer, options, lambda: AutoTokenizer.from_pretrained(tokenizer, **options))
+        return _read(task, source, options, lambda: AutoTokenizer.from_pretrained(source, **options))

@@ -40,17 +40,24 @@ class SummarizationPipeline(Text2TextPipeline):
     it shorter ends this, and the last summaries are the answer, joined. Of several answers (`num_return_sequences`)
     the first of each part goes on into the next round.
 
-    No three words come twice in a row in a summary, whatever their case and punctuation (see `unrepeated`);
-    `no_repeat_ngram_size`, where the caller gives it, holds for words as it does for tokens, and 0 turns it off.
-    Token ids (`return_tensors`) and streamed text are as the model wrote them.
-
-    One parameter more, for all calls or per call:
+    Two parameters more, for all calls or per call:
+        no_repeat_words: so many words in a row come only once in a summary, whatever their case and punctuation (see
+            `unrepeated`); 0 turns it off. Default: what the checkpoint's `task_specific_params` say, else 3 for a text
+            in parts, and 0, the model's own words, for any other. Token ids and streamed text stay as they are.
         length: "short", a headline of about eight words; "medium" (default), what the checkpoint was made for; "long",
             a sentence for each half window of the text, and for more than `SENTENCES` of them the summaries of those.
     """
 
-    def _sanitize_parameters(self, length=None, **kwargs):
+    TASK = "summarization"
+
+    def __init__(self, model, **kwargs):
+        settings = (getattr(model.config, "task_specific_params", None) or {}).get("summarization") or {}
+        self._no_repeat_words = settings.get("no_repeat_words")
+        super().__init__(model, **kwargs)
+
+    def _sanitize_parameters(self, length=None, no_repeat_words=None, **kwargs):
         steps = super()._sanitize_parameters(**kwargs)
+        steps[2].update(chunks.given({"no_repeat_words": no_repeat_words}))
         if length is not None and length not in LENGTHS:
             raise unknown("length", str(length), LENGTHS)
         for parameters in steps:
@@ -68,7 +75,7 @@ class SummarizationPipeline(Text2TextPipeline):
         asked = {} if "generation_config" in own else LENGTHS[length]
         return super()._forward(features, **{k: v for k, v in asked.items() if k not in taken}, **generate)
 
-    def postprocess(self, parts, length=None, return_text=None, return_tensors=False, **writing):
+    def postprocess(self, parts, length=None, no_repeat_words=None, return_text=None, return_tensors=False, **writing):
         """The draft of each part: its records, one a sequence, always with text."""
         writing |= {"return_text": True, "return_tensors": return_tensors}
         return [super(SummarizationPipeline, self).postprocess([part], **writing) for part in parts]
@@ -79,19 +86,21 @@ class SummarizationPipeline(Text2TextPipeline):
         def drafts(texts):
             return several(texts, num_workers, batch_size, before, forward, after)
 
-        size = chunks.given({**self._generate_kwargs, **forward}).get("no_repeat_ngram_size", NGRAM)
+        stated = after.get("no_repeat_words", self._no_repeat_words)
         tensors = after.get("return_tensors")
         text = after.get("return_text") or not tensors
         most = SENTENCES if after.get("length") == "long" else 1
         for first in drafts(inputs):
             last = self._reduced(first, most, lambda text: next(iter(drafts([text]))))
+            size = (NGRAM if len(first) > 1 else 0) if stated is None else stated
             records = []
             for pieces in zip(*last, strict=True):  # the parts' i-th sequences
                 record = {}
                 if tensors:
                     record["summary_token_ids"] = torch.cat([piece["summary_token_ids"] for piece in pieces])
                 if text:
-                    record["summary_text"] = unrepeated([piece["summary_text"] for piece in pieces], size)
+                    texts = [piece["summary_text"] for piece in pieces]
+                    record["summary_text"] = unrepeated(texts, size) if size or len(texts) > 1 else texts[0]
                 records.append(record)
             yield records
 
@@ -100,7 +109,8 @@ class SummarizationPipeline(Text2TextPipeline):
         tokens = math.inf
         while len(drafts) > most:
             text = sentences([draft[0]["summary_text"] for draft in drafts])
-            before, tokens = tokens, len(self.tokenizer(text, verbose=False)["input_ids"])
+            with chunks.READING:
+                before, tokens = tokens, len(self.tokenizer(text, verbose=False)["input_ids"])
             if tokens > SHRINKS * before:
                 break
             drafts = again(text)

@@ -1,11 +1,10 @@
 """Question + context to the span that answers it: BERT, RoBERTa, DistilBERT …, and our LSTM reader.
 
-transformers 5 removed this pipeline. Same calls and outputs as transformers 4 documented, in our own words. A context
-of any length is read in overlapping windows; of each only its best spans are kept.
+transformers 5 removed this pipeline. Same calls and answers as transformers 4.57.6, in our own words; docs/parity-qa.md
+says where they differ. A context of any length is read in overlapping windows; of each only its best spans are kept.
 """
 
 import logging
-import math
 from collections import Counter
 
 import torch
@@ -34,23 +33,25 @@ class QuestionAnsweringPipeline(ChunkPipeline):
     """Answers a question with a span of its context: {"score", "start", "end", "answer"}, answer = context[start:end].
 
     Called with `question=…, context=…` (two texts, two lists, or several questions about one context), with dicts
-    {"question", "context"}, lists or generators of them. One question → a dict, or a list of dicts where `top_k` > 1;
-    several → a list of these.
+    {"question", "context"} of texts or lists, lists or generators of them. One question → a dict, or a list of dicts
+    where there are several answers (`top_k`); several questions → a list of these.
 
-    The score is the probability of the start times that of the end, over the context's tokens and the no-answer token,
-    [CLS], where there is one: with one window transformers 4's. Of several windows all pairs of start and end share one
-    probability, so that the windows compete. Of equal answers (upper or lower case) the best stands for all, and has
-    the sum of their scores.
+    The score is the probability of the start times that of the end, over the tokens that a window has of the context
+    and the no-answer token, [CLS], where there is one. Equal answers (upper or lower case) are one, with the sum of
+    their scores, at most 1, and the place of the first window's. See `joint` for contexts of several windows.
 
     Parameters, for all calls or per call:
         top_k: how many answers, the best first (default 1). Fewer where the context holds fewer.
         doc_stride: tokens that neighbouring windows share (default 128, or half of what there is room for).
-        max_seq_len: tokens of a window, question and special tokens included (default 384, or the model's limit).
+        max_seq_len: tokens of a window, question and special tokens included (default 384); at most the model's limit.
         max_answer_len: the longest answer, in tokens (default 15).
         max_question_len: a question of more tokens brings a warning (default 64). It is never cut; one that leaves a
             window no room for the context is an error.
         handle_impossible_answer: "no answer" may be the answer, as {"score", "start": 0, "end": 0, "answer": ""}.
         align_to_words: answers begin and end with whole words (default True).
+        joint: all windows of a context share one probability, so that they compete, and of equal answers the best
+            lends its place to all (default: what the checkpoint's `task_specific_params` say, as ours do; else each
+            window has a probability of its own, as in transformers 4).
         padding: of the windows, as tokenizers take it (default: none, beyond what a batch needs).
         progress: called as progress(windows read, windows in all) while a context is read.
     """
@@ -67,6 +68,9 @@ class QuestionAnsweringPipeline(ChunkPipeline):
             raise UserError(f"{task} needs a fast tokenizer; {type(self.tokenizer).__name__} tells no offsets.")
         self._window = min(chunks.window(self.tokenizer, self.model) or 384, 384)
         self._positions = chunks.positions(self.model)
+        self._names = reading.names(self.tokenizer, self.model)
+        said = getattr(self.model.config, "task_specific_params", None) or {}
+        self._joint = said.get("question-answering", {}).get("joint", False)
 
     def check_model_type(self, supported_models):
         pass  # the Auto class that loaded the model has decided
@@ -82,6 +86,7 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         handle_impossible_answer=None,
         align_to_words=None,
         padding=None,
+        joint=None,
         progress=None,
         **others,
     ):
@@ -89,20 +94,21 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         spans = {"top_k": top_k, "max_answer_len": max_answer_len}
         sizes = {"doc_stride": doc_stride, "max_seq_len": max_seq_len, "max_question_len": max_question_len}
         if others:
-            known = [*spans, *sizes, "handle_impossible_answer", "align_to_words", "padding", "progress"]
+            known = [*spans, *sizes, "handle_impossible_answer", "align_to_words", "joint", "padding", "progress"]
             raise unknown("parameter", next(iter(others)), known)
         for name, value in (spans | sizes).items():
             least = 0 if name == "doc_stride" else 1
             if value is not None and (not isinstance(value, int) or value < least):
                 raise UserError(f"{name} must be a whole number from {least} on; got {value!r}.")
         before = sizes | {"align_to_words": align_to_words, "padding": padding, "progress": progress}
-        after = {"top_k": top_k, "handle_impossible_answer": handle_impossible_answer}
+        after = {"top_k": top_k, "handle_impossible_answer": handle_impossible_answer, "joint": joint}
         return chunks.given(before), chunks.given(spans | {"align_to_words": align_to_words}), chunks.given(after)
 
     def __call__(self, *inputs, **kwargs):
         inputs = chunks.normal(reading.asked(inputs, kwargs))
         if isinstance(inputs, list) and len(inputs) == 1:
             inputs = inputs[0]
+        inputs = reading.spread(inputs)
         if isinstance(inputs, list):
             return super().__call__(inputs, **kwargs) if inputs else []
         return super().__call__(inputs, **chunks.batched(self, inputs, kwargs))
@@ -112,6 +118,7 @@ class QuestionAnsweringPipeline(ChunkPipeline):
 
     # --- a question and a context → windows ---
 
+    @chunks.in_turn
     def preprocess(
         self,
         inputs,
@@ -123,7 +130,7 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         progress=None,
     ):
         question, context = reading.checked(inputs)
-        size = max_seq_len or self._window
+        size = min(max_seq_len or self._window, self._positions or max_seq_len or self._window)
         stride = self._stride(question, size, max_question_len, doc_stride)
         question_first = self.tokenizer.padding_side == "right"  # as transformers 4 decides
         encoded = self.tokenizer(
@@ -133,16 +140,17 @@ class QuestionAnsweringPipeline(ChunkPipeline):
             stride=stride,
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
+            return_token_type_ids=True,
             padding=padding,
             verbose=False,
         )
-        names, windows, side = self.tokenizer.model_input_names, encoded.encodings, int(question_first)
+        windows, side = encoded.encodings, int(question_first)
         if not any(side in window.sequence_ids for window in windows):
             raise UserError("the context holds nothing that the model's tokenizer can read.")
         for i, window in enumerate(windows):
             if progress:
                 progress(i, len(windows))
-            features = {name: torch.tensor([encoded[name][i]]) for name in names if name in encoded}  # (1, S) each
+            features = {name: torch.tensor([encoded[name][i]]) for name in self._names}  # (1, S) each
             places = reading.places(window, side, self.tokenizer.cls_token_id, align_to_words)
             yield {**features, **places, "context": context, "is_last": i == len(windows) - 1}
         if progress:
@@ -151,8 +159,6 @@ class QuestionAnsweringPipeline(ChunkPipeline):
     def _stride(self, question: str, size: int, longest: int, asked: int | None) -> int:
         """How many tokens windows of `size` tokens share, once it is clear that the question leaves them room."""
         length = len(self.tokenizer(question, add_special_tokens=False, verbose=False)["input_ids"])
-        if self._positions and size > self._positions:
-            raise UserError(f"max_seq_len {size} is more than the {self._positions} tokens that the model can read.")
         room = size - length - self.tokenizer.num_special_tokens_to_add(pair=True)
         if room < 1:
             raise UserError(f"a question of {length} tokens leaves no room for the context in {size} (max_seq_len).")
@@ -163,8 +169,8 @@ class QuestionAnsweringPipeline(ChunkPipeline):
                 f"doc_stride {asked} must be less than the {room} tokens that a window has for the context."
             )
         usual = min(128, size // 2)
-        # a long question leaves little room: windows that shared most of it would be too many
-        return asked if asked is not None else usual if usual <= room * 3 // 4 else room // 2
+        # a long question leaves little room
+        return asked if asked is not None else usual if usual < room else room // 2
 
     # --- windows → the best spans of each ---
 
@@ -180,27 +186,11 @@ class QuestionAnsweringPipeline(ChunkPipeline):
 
     # --- the best spans → answers ---
 
-    def postprocess(self, windows, top_k=1, handle_impossible_answer=False):
-        context = windows[0]["context"]
-        total = torch.cat([window["total"].view(1) for window in windows]).logsumexp(0).item()
-        spans = [
-            span
-            for window in windows
-            for span in zip(*((window[name][0]).tolist() for name in ("scores", "begin", "end")), strict=True)
-        ]
-        answers: dict[str, dict] = {}
-        for score, begin, end in sorted(spans, reverse=True):
-            text = context[begin:end]
-            if text and score > reading.NEVER:  # else the window has fewer spans than were asked for
-                record = answers.setdefault(text.lower(), {"score": 0.0, "start": begin, "end": end, "answer": text})
-                record["score"] += math.exp(score - total)
-        found = list(answers.values())
-        if handle_impossible_answer:
-            # the least of all windows: a single one that sees an answer is enough
-            score = math.exp(min(window["nothing"].item() for window in windows) - total)
-            found.append({"score": score, "start": 0, "end": 0, "answer": ""})
-        found = sorted(found, key=lambda record: record["score"], reverse=True)[:top_k]
-        return (found or [{"score": 0.0, "start": 0, "end": 0, "answer": ""}])[0] if top_k == 1 else found
+    def postprocess(self, windows, top_k=1, handle_impossible_answer=False, joint=None):
+        joint = self._joint if joint is None else joint
+        found = reading.answers(windows, windows[0]["context"], joint, handle_impossible_answer)[:top_k]
+        found = found or [{"score": 0.0, "start": 0, "end": 0, "answer": ""}]
+        return found if len(found) > 1 else found[0]
 
 
 # --- for training ---

@@ -7,21 +7,24 @@ import logging
 
 import torch
 import torch.nn.functional as F
-from transformers import GenerationConfig, StoppingCriteriaList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 from transformers.pipelines.base import ChunkPipeline
 
 from pipelines import chunks, languages, windows
 from pipelines.errors import UserError
-from pipelines.lengths import RowLimits, answer_lengths
+from pipelines.lengths import RowEnds, RowLimits, answer_lengths, forced_end
 
 AUTO = "AutoModelForSeq2SeqLM"
 # Hub task → what its output keys start with; and how long an answer may get where neither the caller nor the
-# checkpoint says: this many tokens and so many times the source's. (transformers 4 stopped at 256 for any source.)
+# checkpoint says: 256 tokens as with transformers 4, or so many times the source's where that is more. (A checkpoint
+# that stammers on odd texts can set both lower, as "answer_limit" among its `task_specific_params` for the task.)
 _TASKS = {
-    "translation": ("translation", 32, 2.0),
+    "translation": ("translation", 256, 2.0),
     "summarization": ("summary", 256, 0.0),
     "text2text-generation": ("generated", 256, 1.0),
 }
+# transformers 4's own, over what a checkpoint's generation_config.json says, below its task_specific_params.
+DEFAULTS = {"num_beams": 4}
 COPIED = 12  # tokens of a source that the first steps of a training may learn to copy
 logger = logging.getLogger(__name__)
 
@@ -33,11 +36,9 @@ def make(task: str, **kwargs) -> "Text2TextPipeline":
 
 def pipeline_class(task: str) -> type["Text2TextPipeline"]:
     """The class that answers a Hub task: of a text in parts summaries are summarised again, other answers joined."""
-    if task == "summarization":
-        from pipelines.mapreduce import SummarizationPipeline
+    from pipelines import removed
 
-        return SummarizationPipeline
-    return Text2TextPipeline
+    return removed.TEXT_TO_TEXT["translation" if task.startswith("translation") else task]
 
 
 def answer(output) -> str:
@@ -53,9 +54,9 @@ class Text2TextPipeline(ChunkPipeline):
     torch data set → an iterator of [{…}]. A blank text has a blank answer.
 
     The checkpoint's `task_specific_params` for the task (a prefix, settings of `generate`) hold where the caller sets
-    nothing else. A text longer than the window is split, at sentence ends where possible, and the answers are joined;
-    it is cut only where `truncation` asks for it. Batches mix the parts of several texts. (Summaries of parts are not
-    joined but summarised again: `pipelines.mapreduce`.)
+    nothing else; where neither says how many beams, there are four. A text longer than the window is split, at sentence
+    ends where possible, and the answers are joined; it is cut only where `truncation` asks for it. Batches mix the
+    parts of several texts. (Summaries of parts are not joined but summarised again: `pipelines.mapreduce`.)
 
     Parameters, for all calls or per call, besides those of `generate`:
         truncation: as tokenizers take it; True cuts at the window instead of splitting.
@@ -73,20 +74,28 @@ class Text2TextPipeline(ChunkPipeline):
     _load_feature_extractor = False
     _load_tokenizer = True
     _pipeline_calls_generate = True
-    _default_generation_config = GenerationConfig(num_beams=4)  # transformers 4's documented default
+    _default_generation_config = None  # see DEFAULTS
+    TASK = "text2text-generation"  # where none is named
+    dropped_tokens = 0  # by `truncation`, since the pipeline was made
 
-    def __init__(self, model, task: str = "text2text-generation", **kwargs):
+    def __init__(self, model, task: str | None = None, **kwargs):
+        task = task or self.TASK
         settings = getattr(model.config, "task_specific_params", None) or {}
         if task == "translation" and task not in settings:
             pairs = [name for name in settings if name.startswith("translation_")]
             task = pairs[0] if pairs else task  # as transformers 4 chose
             if len(pairs) > 1:
                 logger.warning(f"'translation' can be {', '.join(pairs)} with this model: taking {task!r}.")
-        self._settings = dict(settings.get(task) or {})
-        prefix = self._settings.pop("prefix", None) or getattr(model.config, "prefix", None)
-        self._by_sentence = self._settings.pop("split_sentences", False)
+        own = dict(settings.get(task) or {})
+        prefix = own.get("prefix", getattr(model.config, "prefix", None))
+        self._by_sentence = own.get("split_sentences", False)
+        known = vars(GenerationConfig())
+        self._settings = {name: value for name, value in own.items() if name in known}
+        self._forced = forced_end(model)
         self.return_name, *self._length = _TASKS["translation" if task.startswith("translation") else task]
+        self._length = own.get("answer_limit", self._length)
         super().__init__(model=model, task=task, **kwargs)
+        languages.normalize(self.tokenizer)
         self.prefix = prefix or ""
         self._window = chunks.window(self.tokenizer, self.model)
         self._told = False  # of answers cut by a limit
@@ -117,7 +126,9 @@ class Text2TextPipeline(ChunkPipeline):
             chunks.given(writing | {"clean_up_tokenization_spaces": clean_up_tokenization_spaces}),
         )
 
-    def __call__(self, inputs, **kwargs):
+    def __call__(self, inputs, *more, **kwargs):
+        if more:
+            raise UserError(f"{self.task} takes one text or a list of them, not {1 + len(more)} arguments.")
         inputs = chunks.normal(inputs)
         if not isinstance(inputs, list):
             return super().__call__(inputs, **chunks.batched(self, inputs, kwargs))
@@ -129,6 +140,7 @@ class Text2TextPipeline(ChunkPipeline):
 
     # --- a text → parts ---
 
+    @chunks.in_turn
     def preprocess(self, text, truncation=None, window=None, split_sentences=None, src_lang=None, tgt_lang=None):
         if not isinstance(text, str):
             raise UserError(f"{self.task} takes texts, not {type(text).__name__}: {str(text)[:60]!r}")
@@ -164,6 +176,10 @@ class Text2TextPipeline(ChunkPipeline):
             features = self.tokenizer._build_translation_inputs(part, return_tensors="pt", **pair, **cut)
         else:
             features = self.tokenizer(self.prefix + part, return_tensors="pt", verbose=False, **cut)
+        size = features["input_ids"].shape[1]
+        if truncation and size >= (window or 0):
+            whole = len(self.tokenizer(self.prefix + part, verbose=False)["input_ids"])
+            chunks.dropped(self, whole - size, whole, "truncation cuts a text, which would else be read in parts")
         features.pop("token_type_ids", None)  # made by some tokenizers, refused by `generate`
         return chunks.never_empty(features, self.tokenizer)
 
@@ -201,7 +217,7 @@ class Text2TextPipeline(ChunkPipeline):
         Where none of them limits the answers, mask (B, S), i.e. the length of each source, does: limits (B,).
         """
         own: dict = {}
-        for layer in (self._settings, self._generate_kwargs, call):
+        for layer in (DEFAULTS, self._settings, self._generate_kwargs, call):
             own = {**layer} if "generation_config" in layer else {**own, **layer}
             for length, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
                 if length in layer and other not in layer:
@@ -209,16 +225,23 @@ class Text2TextPipeline(ChunkPipeline):
         if own.get("streamer") is not None and "num_beams" not in {**self._generate_kwargs, **call}:
             own["num_beams"] = 1  # a stream can't take words back
         chosen = self._get_set_generation_params(own)
+        forced = {name: value for name, value in self._forced.items() if chosen.get(name) is None}
         if chosen.get("max_length") is not None or chosen.get("max_new_tokens") is not None:
-            return self._prepare_generate_kwargs(own), None
+            return self._prepare_generate_kwargs(own, **forced), None
         least, ratio = self._length
-        limits = (least + ratio * mask.sum(1)).long()  # (B,)
+        limits = (ratio * mask.sum(1)).long().clamp(min=least)  # (B,)
         positions = getattr(self.model.config, "max_position_embeddings", None) or 0
         if positions > 0:
             limits = limits.clamp(max=positions - 2)
+        longest = int(limits.max())
+        if longest == int(limits.min()):
+            return self._prepare_generate_kwargs(own, **forced, max_new_tokens=longest), None
+        end = (chosen | forced).get("forced_eos_token_id")
         own["stopping_criteria"] = StoppingCriteriaList([*own.get("stopping_criteria", ()), RowLimits(limits)])
+        if end is not None:
+            own["logits_processor"] = LogitsProcessorList([*own.get("logits_processor", ()), RowEnds(limits, end)])
         # one more than any row gets, so that nothing `generate` does at its own limit depends on the rest of the batch
-        return self._prepare_generate_kwargs(own, max_new_tokens=int(limits.max()) + 1), limits
+        return self._prepare_generate_kwargs(own, **forced, max_new_tokens=longest + 1), limits
 
     def _tell_of_cut(self, call: dict) -> None:
         """A warning, once, that an answer met a limit which the caller didn't set."""
@@ -234,7 +257,9 @@ class Text2TextPipeline(ChunkPipeline):
             answers = [part["output_ids"][0, i, : 0 if part["blank"] else int(part["lengths"][0, i])] for part in parts]
             record = {}
             if return_tensors:
-                record[f"{self.return_name}_token_ids"] = torch.cat(answers)
+                padded = len(parts) == 1 and not parts[0]["blank"]  # to one length, so that they can be stacked
+                ids = parts[0]["output_ids"][0, i, : parts[0]["lengths"].max()] if padded else torch.cat(answers)
+                record[f"{self.return_name}_token_ids"] = ids
             if return_text or not return_tensors:
                 texts = [
                     self.tokenizer.decode(
@@ -266,7 +291,8 @@ def copies(rows: list[dict], skip: int) -> list[dict]:
 
     New models that are to copy most of what they write (summaries) stay at the frequencies of the target's words for
     thousands of steps; some hundred steps of plain copying wake the attention to the source, and what follows builds
-    on it. (Zhu et al. 2021, "Leveraging Lead Bias for Zero-shot Abstractive News Summarization", train on leads too.)
+    on it as long as it isn't forgotten: so the share of copies falls slowly. (Zhu et al. 2021, "Leveraging Lead Bias
+    for Zero-shot Abstractive News Summarization", train on leads too.)
     """
     return [row | {"labels": row["input_ids"][skip : skip + COPIED] + row["input_ids"][-1:]} for row in rows]
 

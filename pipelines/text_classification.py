@@ -40,6 +40,8 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
         window: the most tokens to read at once, special tokens included; default: the checkpoint's.
     """
 
+    dropped_tokens = 0  # by `truncation`, since the pipeline was made
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._window = chunks.window(self.tokenizer, self.model)
@@ -60,12 +62,16 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
     def get_iterator(self, inputs, *args):
         return chunks.answers(self, super().get_iterator, inputs, *args)
 
+    @chunks.in_turn
     def preprocess(self, inputs, window=None, **tokenizer_kwargs):
         window = window or self._window
         cut = chunks.cuts(tokenizer_kwargs.get("truncation"))
         options = {"verbose": False, **({"max_length": window} if cut else {}), **tokenizer_kwargs}
         whole = super().preprocess(inputs, **options)
         size = whole["input_ids"].shape[1]
+        if cut and size >= (options["max_length"] or 0):
+            length = self._length(_pair(inputs))
+            chunks.dropped(self, length - size, length, "truncation cuts a text, which would else be read in parts")
         if cut or not window or size <= window:
             yield {**chunks.never_empty(whole, self.tokenizer), "weight": size, "is_last": True}
             return
@@ -76,9 +82,7 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
 
     def _parts(self, inputs, window: int) -> list[dict]:
         """The input as parts of at most `window` tokens: {"text": …} or {"text": …, "text_pair": …}."""
-        if isinstance(inputs, list):  # [[text, pair]], the old form of a pair
-            inputs = dict(zip(("text", "text_pair"), inputs[0], strict=True))
-        pair = {"text": inputs} if isinstance(inputs, str) else inputs
+        pair = _pair(inputs)
         long = max(pair, key=lambda side: len(pair[side] or ""))
         if self._length({**pair, long: ""}) > window // 2:
             raise UserError(f"both texts of a pair are too long for {window} tokens: pass truncation=True to cut them.")
@@ -113,6 +117,13 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
         mean.sort(key=lambda record: record["score"], reverse=True)
         mean = calibration.refuse(mean, rule) if rule else mean
         return mean[0] if top_k == 1 and _legacy else mean[:top_k]
+
+
+def _pair(inputs) -> dict:
+    """{"text": …} or {"text": …, "text_pair": …}, whichever form the input came in."""
+    if isinstance(inputs, list):  # [[text, pair]], the old form of a pair
+        inputs = dict(zip(("text", "text_pair"), inputs[0], strict=True))
+    return {"text": inputs} if isinstance(inputs, str) else inputs
 
 
 # --- for training ---

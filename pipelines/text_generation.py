@@ -49,6 +49,8 @@ class CompletionPipeline(TextGenerationPipeline):
     half a window of them, and the answer ends with the window; the log says so, once. (transformers would fail.)
     """
 
+    dropped_tokens = 0  # of texts longer than the window, since the pipeline was made
+
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._told: set[str] = set()
@@ -56,8 +58,8 @@ class CompletionPipeline(TextGenerationPipeline):
     def check_model_type(self, supported_models):
         pass  # the Auto class that loaded the model has decided
 
-    def __call__(self, inputs, **kwargs):
-        inputs = chunks.normal(inputs)
+    def __call__(self, text_inputs, **kwargs):
+        inputs = chunks.normal(text_inputs)
         return [] if isinstance(inputs, list) and not inputs else super().__call__(inputs, **kwargs)
 
     @property
@@ -79,7 +81,8 @@ class CompletionPipeline(TextGenerationPipeline):
         if isinstance(prompt_text, str):
             _check(prompt_text)
             tokenizer_encode_kwargs = {"verbose": False, **(tokenizer_encode_kwargs or {})}  # the log says it below
-        return super().preprocess(prompt_text, tokenizer_encode_kwargs=tokenizer_encode_kwargs, **kwargs)
+        with chunks.READING:
+            return super().preprocess(prompt_text, tokenizer_encode_kwargs=tokenizer_encode_kwargs, **kwargs)
 
     def _forward(self, model_inputs, **generate_kwargs):
         ids = model_inputs["input_ids"]  # (B, S), padded on the left
@@ -88,7 +91,9 @@ class CompletionPipeline(TextGenerationPipeline):
             new = asked.get("max_new_tokens") or max(1, (asked.get("max_length") or 0) - ids.shape[1])
             kept = min(ids.shape[1], self.window - min(new, self.window // 2))
             if kept < ids.shape[1]:
-                self._tell(f"a text is longer than the model's window: its last {kept} tokens are read")
+                lengths = model_inputs["attention_mask"].sum(1)  # (B,)
+                count = int((lengths - kept).clamp(min=0).sum())
+                chunks.dropped(self, count, int(lengths.sum()), f"the window has room for the last {kept} of a text")
                 for name in ("input_ids", "attention_mask"):
                     model_inputs[name] = model_inputs[name][:, -kept:]
             if kept + new > self.window:
@@ -117,8 +122,8 @@ class CompletionPipeline(TextGenerationPipeline):
         context, typed = typing_words.split_typed(text)
         ids = start_and(self.tokenizer, [context])[0]
         kept, room = _last(ids, self.window, max(SPARE, len(typed.encode()) + STEPS_A_WORD * max_words))
-        if len(kept) < len(ids):
-            self._tell(f"a text is longer than the model's window: its last {len(kept)} tokens are read")
+        lost = len(ids) - len(kept)
+        chunks.dropped(self, lost, len(ids), f"the window has room for the last {len(kept)} of a text")
         found = phrases(Branches(self.model, kept), self.vocabulary, typed, k, max_words, beams, room)
         return [{"text": text + phrase, "score": score} for phrase, score in found]
 
@@ -175,7 +180,8 @@ def start_and(tokenizer, texts: list[str]) -> list[list[int]]:
     """The token ids of each text behind the token that texts begin with. A special token's name in it is plain text."""
     options = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False}
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-    return [[start, *ids] for ids in tokenizer(texts, **options)["input_ids"]]
+    with chunks.READING:
+        return [[start, *ids] for ids in tokenizer(texts, **options)["input_ids"]]
 
 
 def _last(ids: list[int], window: int | None, spare: int) -> tuple[list[int], int | None]:

@@ -122,6 +122,7 @@ class EntityPipeline(TokenClassificationPipeline):
 
     # --- a text → windows ---
 
+    @chunks.in_turn
     def preprocess(
         self, inputs, window=None, stride=None, is_split_into_words=False, delimiter=" ", offset_mapping=None
     ):

@@ -22,6 +22,9 @@ def render(task, recipe, record: dict) -> str:
     how = [
         f"through LoRA adapters of rank {recipe.lora}{'' if over else ', merged'}" if recipe.lora else "",
         f"all weights, their difference to `{over}` kept at rank {recipe.compress}" if recipe.compress and over else "",
+        f"copying sources' beginnings in the first {recipe.copy_steps:,} steps, less and less"
+        if recipe.copy_steps
+        else "",
         f"stored as adapters over `{over}`, which are merged when they load" if over else "",
     ]
     lora = "".join(f", {part}" for part in how if part)

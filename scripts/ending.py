@@ -39,6 +39,11 @@ def write(training, results: Path) -> None:
     training.tokenizer.backend_tokenizer.no_truncation()  # nor is what its last call was told
     training.tokenizer.backend_tokenizer.no_padding()
     training.tokenizer.save_pretrained(training.folder)
+    words = training.folder / "tokenizer.json"  # a third of it is blanks, of each bundled checkpoint
+    words.write_text(
+        json.dumps(json.loads(words.read_text(encoding="utf-8")), ensure_ascii=False, separators=(",", ":")) + "\n",
+        encoding="utf-8",
+    )
     record = _record(training, model)
     (training.folder / "README.md").write_text(card.render(training.task, training.recipe, record), encoding="utf-8")
     target = results / "training" / f"{training.task.name}--{training.family}--{training.accelerator.device.type}.json"

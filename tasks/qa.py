@@ -48,6 +48,7 @@ TASK = Task(
     licences={"rajpurkar/squad": "CC BY-SA 4.0", "ludwigschmidt/squadshifts": "CC BY 4.0"},
     columns={"question": ("question",), "context": ("context", "text"), "target": ("answers", "answer")},
     metrics=("answer_f1", "exact_match"),
+    params={"joint": True},
     floor="rarest words of the sentence with the best overlap",
     make_floor=best_overlap,
     example="Who repaired the bridge?",

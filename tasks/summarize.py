@@ -35,6 +35,7 @@ TASK = Task(
     columns={"input": ("document", "text", "article", "dialogue"), "target": ("summary", "headline", "title")},
     metrics=("rougeL", "rouge1", "rouge2"),
     prefix="summarize: ",
+    params={"no_repeat_words": 3},
     generation={"num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": 3},
     floor="lead sentence",
     make_floor=lead_sentence,

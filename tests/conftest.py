@@ -156,6 +156,25 @@ def tiny_bert(tmp_path_factory, word_tokenizer):
 
 
 @pytest.fixture(scope="session")
+def tiny_adapters(tmp_path_factory, tiny_bert, word_tokenizer):
+    """Folder of adapters over the tiny BERT classifier, which change its answers."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    from pipelines import adapters
+
+    torch.manual_seed(0)
+    model = adapters.add(AutoModelForSequenceClassification.from_pretrained(tiny_bert), rank=2)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=3.0)
+    folder = tmp_path_factory.mktemp("models") / "tiny-adapters"
+    adapters.save(model, folder, str(tiny_bert))
+    word_tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_lstm_classifier(tmp_path_factory, word_tokenizer):
     """Folder of a BiLSTM classifier (negative, positive) with random weights."""
     model = _classifier("lstm", word_tokenizer, d_model=32, hidden_size=32)

@@ -72,9 +72,12 @@ def test_a_long_prompt_is_read_from_its_end_and_the_log_says_so_once(caplog):
             (record,) = made(LONG, do_sample=False, max_new_tokens=5)
     new = record["generated_text"].removeprefix(LONG)
     assert new == tokenizer().decode(plain[0, WINDOW - 5 :], skip_special_tokens=True)
+    lost = len(ids) - 27
     assert [r.message for r in caplog.records] == [
-        "a text is longer than the model's window: its last 27 tokens are read"
+        f"{lost} of {len(ids)} tokens are not read: the window has room for the last 27 of a text; "
+        "pipe.dropped_tokens goes on counting"
     ]
+    assert made.dropped_tokens == 2 * lost
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         ids = made("An old", do_sample=False, max_new_tokens=100, eos_token_id=[], return_tensors=True)

@@ -42,17 +42,27 @@ def test_lengths_are_set_without_warnings(translator, english, recwarn, caplog):
 
 
 def test_without_any_limit_the_source_sets_one_for_each_row_of_a_batch(translator, english):
-    translator._settings, translator._generate_kwargs, translator._length = {}, {}, (3, 0.5)
-    endless = {"suppress_tokens": [translator.tokenizer.eos_token_id], "return_tensors": True}
+    translator._settings, translator._generate_kwargs, translator._length = {}, {}, (9, 0.5)
+    endless = {"suppress_tokens": [translator.tokenizer.eos_token_id], "forced_eos_token_id": 7, "return_tensors": True}
     english = english[:4]
     sources = [len(translator.tokenizer(translator.prefix + text)["input_ids"]) for text in english]
     for beams in (1, 3):
         batch = translator(english, batch_size=3, num_beams=beams, **endless)
         for output, text, source in zip(batch, english, sources, strict=True):
             ids = output["translation_token_ids"]
-            assert len(ids) == 1 + 3 + source // 2
+            assert len(ids) == 1 + max(9, source // 2) and ids[-1] == 7
             assert torch.equal(ids, translator(text, num_beams=beams, **endless)[0]["translation_token_ids"])
     assert len({len(output["translation_token_ids"]) for output in batch}) > 2
+
+
+def test_a_checkpoint_can_set_a_lower_one(translator, english, monkeypatch):
+    settings = {"translation_en_to_fr": {"answer_limit": [3, 0.25]}}
+    monkeypatch.setattr(translator.model.config, "task_specific_params", settings)
+    pipe = pipeline("translation_en_to_fr", model=translator.model, tokenizer=translator.tokenizer, device="cpu")
+    text = max(english, key=len)
+    source = len(pipe.tokenizer(pipe.prefix + text)["input_ids"])
+    (output,) = pipe(text, suppress_tokens=[pipe.tokenizer.eos_token_id], return_tensors=True)
+    assert len(output["translation_token_ids"]) == 1 + source // 4 > 1 + 3
 
 
 def test_an_answer_cut_by_a_limit_nobody_asked_for_is_told_once(translator, english, monkeypatch, caplog):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("pipelines", "tasks", "scripts")
-MAY_IMPORT = {"pipelines": {"pipelines"}, "tasks": {"tasks", "pipelines"}, "scripts": set(ROOMS)}
+ROOMS = ("pipelines", "tasks", "scripts", "examples")
+MAY_IMPORT = {"pipelines": {"pipelines"}, "tasks": {"tasks", "pipelines"}, "examples": {"pipelines"}}
+MAY_IMPORT["scripts"] = {"scripts", "tasks", "pipelines"}
 FILES = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
 
 

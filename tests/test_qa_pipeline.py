@@ -118,7 +118,8 @@ def test_answers_are_those_of_transformers_4(question, context, options, expecte
 def test_scores_are_those_of_every_span_in_all_windows(asker, context, size, stride, longest):
     expected = every_answer(asker, QUESTION, context, longest, max_length=size, stride=stride)
     settings = {"max_seq_len": size, "doc_stride": stride, "max_answer_len": longest, "align_to_words": False}
-    found = asker(question=QUESTION, context=context, top_k=1000, **settings)  # more than a window has
+    found = asker(question=QUESTION, context=context, top_k=1000, joint=True, **settings)  # more than a window has
+    found = found if isinstance(found, list) else [found]
     assert {answer["answer"].lower(): answer["score"] for answer in found} == pytest.approx(expected, rel=1e-3)
     assert found[0]["score"] == max(answer["score"] for answer in found)
     assert sum(answer["score"] for answer in found) < 1
@@ -129,9 +130,23 @@ def test_windows_compete_with_each_other():
     for place in (0, 25, 55):
         words = ["the old park"] * 56
         words[place] = "Foot"
-        found = formula({"foot": (30.0, 30.0)})(question="Who?", context=". ".join(words), max_seq_len=32, doc_stride=8)
+        pipe = formula({"foot": (30.0, 30.0)}, joint=True)
+        found = pipe(question="Who?", context=". ".join(words), max_seq_len=32, doc_stride=8)
         assert found["answer"] == "Foot" and found["score"] == pytest.approx(1.0, abs=1e-3)
         assert found["start"] == len("the old park. ") * place
+
+
+def test_windows_are_alone_unless_the_checkpoint_says_otherwise():
+    """By default as transformers 4: each window's probabilities add up to 1, and equal answers of several are one."""
+    context = ". ".join(["The happy park", *["the old park", "two Men"] * 50])
+    pipe, sizes = formula({"happy": (40.0, 40.0), "men": (25.0, 25.0)}), {"max_seq_len": 32, "doc_stride": 4}
+    alone, together = (pipe(question="Who?", context=context, joint=joint, **sizes) for joint in (None, True))
+    # each of many windows is sure of it; the place is the first's that has it among its best
+    assert (alone["answer"], alone["score"]) == ("Men", 1.0) and alone["start"] < 120
+    assert together == {"score": pytest.approx(1.0, abs=0.01), "start": 4, "end": 9, "answer": "happy"}
+    pipe.model.config.task_specific_params = {"question-answering": {"joint": True}}
+    said = pipeline("question-answering", pipe.model, tokenizer=pipe.tokenizer, device="cpu")
+    assert near(said(question="Who?", context=context, **sizes), together)
 
 
 def test_start_comes_before_end():

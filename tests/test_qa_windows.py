@@ -9,7 +9,7 @@ import torch
 import transformers
 from pipe_tools import heard
 
-from pipelines import UserError, pipeline
+from pipelines import pipeline
 
 PARK = "Two young men are playing football in the old park, while I am happy. "
 
@@ -40,7 +40,7 @@ def test_fifty_thousand_words_with_little_in_memory():
     needle = 47_113
     words = ["old park"] * 25_000
     words[needle // 2] = "football 12.50"
-    pipe, context, seen = formula({"foot": (30.0, 0.0), "50": (0.0, 30.0)}), " ".join(words), []
+    pipe, context, seen = formula({"foot": (30.0, 0.0), "50": (0.0, 30.0)}, joint=True), " ".join(words), []
     kept, forward = [], pipe._forward
 
     def note(*args, **options):
@@ -147,5 +147,7 @@ def test_checkpoints_of_other_families(made, english, tmp_path):
             assert answer["answer"] == row["context"][answer["start"] : answer["end"]] != ""
     together = pipe(rows, top_k=2, doc_stride=8, batch_size=3)
     assert [[a["answer"] for a in answers] for answers in together] == [[a["answer"] for a in some] for some in alone]
-    with pytest.raises(UserError, match="more than the 64 tokens"):
-        pipe(rows[0], max_seq_len=65)
+    # a window is never wider than what the model can read
+    with heard(pipe) as windows:
+        assert pipe(rows[2], top_k=2, doc_stride=8, max_seq_len=500) == alone[2]
+    assert max(map(len, windows)) == 64
