@@ -1,6 +1,6 @@
 """Writes expected/*.json, what transformers 4.57.6 answers: `python -m tests.parity.expect [text2text] [qa]`.
 
-Makes a virtual environment for it, with torch as here, and asks there. Needs PyPI alone, and about ten minutes.
+Makes a virtual environment for it, with torch as here, and asks there: a minute or two once PyPI has delivered.
 """
 
 import argparse

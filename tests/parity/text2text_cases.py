@@ -216,13 +216,10 @@ def _settings() -> Iterator[tuple]:
     for folder in ("flan", "marian"):
         call = {"num_beams": 1, "max_new_tokens": 6, "return_tensors": False}
         yield f"made/call-over-made/{folder}", folder, TASKS[folder], again, ENGLISH[7], call
-    for folder, options, k in (
-        ("t5", {"max_length": 9}, 10),
-        ("t5", {"num_beams": 1}, 10),
-        ("bart-cnn", {"min_length": 2}, 2),
-    ):
+    ignored = ("t5", {"max_length": 9}, 10), ("t5", {"num_beams": 1}, 10), ("bart-cnn", {"min_length": 2}, 1)
+    for folder, options, k in ignored:
         name = next(iter(options))
-        call = {"num_beams": 1} if name == "max_length" else SHORT
+        call = {"max_length": {"num_beams": 1}, "num_beams": SHORT, "min_length": SHORT | {"num_beams": 1}}[name]
         yield f"overruled/{name}/{folder}", folder, TASKS[folder], options, ENGLISH[k], call
     one = {"generation_config": {"as": "config", "of": {"num_beams": 1, "max_new_tokens": 10}}}
     yield "overruled/one-beam-of-a-config/marian", "marian", TASKS["marian"], {}, ENGLISH[10], one

@@ -18,7 +18,7 @@ BPE_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 
 
 def load() -> dict:
-    """{"t5" | "source" | "target" | "fairseq": [[piece, score], …], "bytes": [[left, right], …]}"""
+    """{"t5" | "source" | "target" | "fairseq" | "bpe": [[piece, score], …], "bytes": [[left, right], …]}"""
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
