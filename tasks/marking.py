@@ -1,5 +1,6 @@
 """What NER adds to the command line: its flag, and the text with its names marked, in colour on a terminal."""
 
+import os
 import sys
 
 from tasks.flags import one_of
@@ -77,7 +78,8 @@ def _coloured(entities: list[dict], text: str) -> str:
             line.append(f" {part} [{kind}] ", STYLES.get(kind.removeprefix("B-").removeprefix("I-"), OTHER))
         else:
             line.append(part)
-    console = Console(force_terminal=True)  # NO_COLOR and TERM are its business
+    # rich asks the `os.environ` of its import, and `datasets` puts another in place when it maps in several processes
+    console = Console(force_terminal=True, no_color=bool(os.environ.get("NO_COLOR")))
     with console.capture() as capture:
         console.print(line, soft_wrap=True)
     return capture.get().rstrip("\n")
