@@ -14,7 +14,7 @@ help:  ## this list
 		printf 'make %-8s %s\n' "$$name" "$$what"; done
 
 demo: export HF_HUB_OFFLINE = 1
-demo: $(VENV)/.duet  ## set up, answer a few texts with both models, measure every pairing on the bundled samples
+demo: $(VENV)/.duet  ## set up, answer a few texts with both models, measure every pairing on the bundled samples, the cost of two
 	$(RUN) -m tasks.translate "I am happy"
 	$(RUN) -m tasks.sentiment "A moving and funny film, if a little long."
 	$(RUN) -m tasks.ner "Ada Lovelace met Charles Babbage in London."
@@ -24,7 +24,8 @@ demo: $(VENV)/.duet  ## set up, answer a few texts with both models, measure eve
 	$(RUN) -m tasks.summarize "The city council voted on Tuesday to close the old bridge for repairs until the spring."
 	$(RUN) -m tasks.complete "Thank you very mu" --suggestions 3
 	$(RUN) -m tasks.translate "Two dogs are running on the beach." --compare
-	$(RUN) -m scripts.harness --tasks all --data samples --runs 60 --seconds 3 --output runs/demo
+	$(RUN) -m scripts.harness --tasks all --data samples --no-cost --output runs/demo
+	$(RUN) -m scripts.harness --tasks translate,ner --data samples --runs 60 --seconds 2 --output runs/demo
 
 test: export HF_HUB_OFFLINE = 1
 test: lint  ## set up, lint, run every test
