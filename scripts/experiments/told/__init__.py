@@ -1,0 +1,1 @@
+"""What the experiments' result files say: figures, verdicts, plots, the page. Nothing here measures."""
