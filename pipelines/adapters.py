@@ -139,7 +139,8 @@ def on_base(auto, folder: str, config, dtype) -> torch.nn.Module:
         else:
             own = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
             encoder = load(getattr(transformers, own.architectures[0]), folder, own, dtype).state_dict()
-            model = auto.from_config(config, dtype=dtype)
+            made = getattr(auto, "from_config", None) or auto._from_config  # of an Auto class, or of a model's own
+            model = made(config, dtype=dtype)
             shapes = {name: value.shape for name, value in model.state_dict().items()}
             known = {name: value for name, value in encoder.items() if shapes.get(name) == value.shape}
             missing = model.load_state_dict(known, strict=False).missing_keys

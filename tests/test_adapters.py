@@ -85,7 +85,7 @@ def test_adapters_may_be_trained_on(trained):
     assert "stored as adapters over `sentiment-bert`" in (folder / "README.md").read_text()
 
 
-def test_adapters_over_adapters(trained, english):
+def test_adapters_over_adapters(trained, tmp_path, english):
     """Another task's adapters over this one's: trained on what loading gives, whatever lies below."""
     folder = trained.parent / "intents-bert"
     settings = {"init": "classify-bert", "lora": 2, "base": "", "compress": 0}
@@ -100,6 +100,10 @@ def test_adapters_over_adapters(trained, english):
         assert 0 < torch.linalg.matrix_rank(difference.double(), atol=1e-6) <= 2
     word = "bert.embeddings.word_embeddings.weight"
     torch.testing.assert_close(made.state_dict()[word], below[word])
+    whole = settings | {"init": "intents-bert", "lora": 0, "learning_rate": 1e-12, "weight_decay": 0.0}
+    assert train(arguments("intents", "bert", tmp_path / "whole", **whole)) == 0  # all weights, from what loading gives
+    for name, value in load_file(tmp_path / "whole" / "model.safetensors").items():
+        torch.testing.assert_close(value, made.state_dict()[name])
     shutil.rmtree(folder)
 
 
