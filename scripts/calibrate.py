@@ -14,23 +14,14 @@ from pathlib import Path
 
 import tasks
 from pipelines.errors import UserError, unknown
-from tasks.flags import Parser, whole
+from tasks.flags import Parser, status, whole
 
 HEADING = "## Calibration"
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    try:
-        args = parse(argv)
-        print(calibrate(args))
-        return 0
-    except UserError as error:
-        print(f"calibrate: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("calibrate: interrupted; nothing was written", file=sys.stderr)
-        return 130
+    return status("calibrate", lambda: print(calibrate(parse(argv))), "interrupted; nothing was written")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:

@@ -17,7 +17,7 @@ from pipelines.errors import UserError, unknown
 from scripts import processes
 from scripts import recipe as recipes
 from tasks import TASKS, load
-from tasks.flags import Parser
+from tasks.flags import Parser, status
 
 
 def parser() -> Parser:
@@ -42,17 +42,17 @@ def parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    try:
-        args = parser().parse_args(argv)
-        _check(args)
-        count = processes.missing()
-        return processes.start(count, argv if argv is not None else sys.argv[1:]) if count else _train(args)
-    except UserError as error:
-        print(f"scripts.finetune: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("scripts.finetune: stopped at once; --resume goes on from the last state", file=sys.stderr)
-        return 130
+    """Runs the command line and returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    return status("scripts.finetune", lambda: run(argv), "stopped at once; --resume goes on from the last state")
+
+
+def run(argv: list[str]) -> int:
+    """Trains, here or in processes of its own where several are asked for. Raises `UserError`."""
+    args = parser().parse_args(argv)
+    _check(args)
+    count = processes.missing()
+    return processes.start(count, argv) if count else _train(args)
 
 
 def given_settings(args) -> dict:

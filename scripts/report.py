@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipelines.errors import UserError
 from scripts import results
-from scripts.tables import tables, training
+from scripts.tables import sweeps, tables, training
 from tasks.flags import Parser
 
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
@@ -31,9 +31,13 @@ def block(folder: Path, pictures: str | None = None) -> str:
             0, f"![Quality against latency, a panel per task; the tables have the numbers]({at}quality_latency.png)"
         )
         parts.insert(1, f"![Quality against size, a panel per task; the tables have the numbers]({at}quality_size.png)")
-    runs = training(folder / "training")
-    if runs:
-        parts.append("How the bundled checkpoints were trained:\n\n" + runs)
+    also = {
+        "On data of a kind that the models were not trained on:": tables(results.read(folder / "zero-shot")),
+        "How the bundled checkpoints were trained:": training(folder / "training"),
+        "What one changed setting of an LSTM recipe gave in short trainings, on validation (`results/sweeps/` has all "
+        "trials):": sweeps(folder / "sweeps"),
+    }
+    parts += [f"{said}\n\n{table}" for said, table in also.items() if table]
     return "\n\n".join(parts)
 
 

@@ -14,7 +14,7 @@ from pipelines.errors import UserError
 from scripts import finetune
 from scripts import recipe as recipes
 from tasks import TASKS
-from tasks.flags import Parser
+from tasks.flags import Parser, status
 
 FACTORS = {"learning_rate": (0.5, 2.0), "hidden_size": (0.5, 1.5)}  # of the recipe's own value
 DROPOUT = (-0.2, 0.2)  # added to the recipe's own
@@ -36,18 +36,14 @@ def parser() -> Parser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    try:
-        return run(parser().parse_args(argv))
-    except UserError as error:
-        print(f"scripts.sweep: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("scripts.sweep: stopped; the same command goes on", file=sys.stderr)
-        return 130
+    """Runs the command line and returns the exit status."""
+    return status("scripts.sweep", lambda: run(parser().parse_args(argv)), "stopped; the same command goes on")
 
 
 def run(args) -> int:
     """Trains what isn't trained yet, writes the table and prints it. Raises `UserError`."""
+    from tasks import metrics
+
     if not 0 < args.share <= 1:
         raise UserError(f"--share must be above 0 and at most 1; got {args.share:g}")
     task, family = finetune.choose(args.task, args.family)
@@ -62,6 +58,8 @@ def run(args) -> int:
         done.append({"changed": changed} | {key: record[key] for key in kept})
     metric = next(iter(done[0]["validation"]))
     said = {"task": task.name, "family": family, "metric": metric, "share_of_epochs": args.share}
+    if not metrics.METRICS[task.metrics[0]].higher_is_better:
+        said["lower_is_better"] = True
     said |= {"environment": record["environment"], "recipe": dataclasses.asdict(recipe), "trials": done}
     file = args.results / "sweeps" / f"{task.name}--{family}.json"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -250,6 +250,21 @@ def training(folder: Path) -> str:
     return _markdown(training_columns(), runs, words=4) if runs else ""
 
 
+def sweeps(folder: Path) -> str:
+    """Markdown of `results/sweeps/*.json`, a row per sweep: the recipe's score and that of the best change; or ""."""
+    lines = ["| task | family | trials | metric | the recipe | best change | with it |"]
+    lines += ["| --- | --- | ---: | --- | ---: | --- | ---: |"]
+    for file in sorted(folder.glob("*.json")):
+        said = json.loads(file.read_text(encoding="utf-8"))
+        scores = [trial["validation"][said["metric"]] for trial in said["trials"]]
+        least = min if said.get("lower_is_better") else max
+        best = least(range(1, len(scores)), key=scores.__getitem__)
+        changed = ", ".join(f"{key} {value:g}" for key, value in said["trials"][best]["changed"].items())
+        head = f"| {said['task']} | {said['family']} | {len(scores)} | {said['metric']} |"
+        lines.append(f"{head} {scores[0]:.3f} | {changed} | {scores[best]:.3f} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
 def _word(key: str) -> Callable:
     return lambda _, row: str(row.get(key) or DASH)
 

@@ -16,23 +16,16 @@ import sys
 import time
 from pathlib import Path
 
-from pipelines.errors import UserError, unknown
+from pipelines.errors import unknown
 from scripts.experiments import PARTS
-from tasks.flags import Parser, one_of, positive
+from tasks.flags import Parser, one_of, positive, status
 
 CHOICES = (*PARTS, "all", "report")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    try:
-        return run(parse(argv))
-    except UserError as error:
-        say(str(error))
-        return 2
-    except KeyboardInterrupt:
-        say("interrupted; the same command goes on")
-        return 130
+    return status("why", lambda: run(parse(argv)), "interrupted; the same command goes on")
 
 
 def say(line: str) -> None:

@@ -1,6 +1,7 @@
 """What the command lines share: a parser whose complaints are one line, and types of flags."""
 
 import argparse
+import sys
 from collections.abc import Callable
 
 from pipelines.errors import UserError, unknown
@@ -25,6 +26,18 @@ class Parser(argparse.ArgumentParser):
         if rest:
             flags = [flag for action in self._actions for flag in action.option_strings]
             raise UserError(f"{unknown('flag', rest[0].split('=')[0], flags)}{hint}")
+
+
+def status(name: str, act: Callable[[], int | None], interrupted: str) -> int:
+    """The exit status of a command that does `act`: a user's mistake is one line on stderr, and so is Ctrl-C."""
+    try:
+        return act() or 0
+    except UserError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{name}: {interrupted}", file=sys.stderr)
+        return 130
 
 
 def whole(text: str) -> int:

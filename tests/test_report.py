@@ -81,6 +81,13 @@ def test_the_numbers_are_those_of_the_files(folder):
     assert "the transformer is better by 0.012 accuracy (p = 0.004); the lstm answers 4.0 times as fast" in got.text
 
 
+def test_other_data_stands_apart_from_the_task_s_own(folder):
+    made.pairing(folder)
+    made.write(folder / "zero-shot", made.result("ner", "lstm", 0.4321, "f1"))
+    own, words, other = report.block(folder).partition("not trained on:")
+    assert words and "0.432" in other and "0.432" not in own and "0.432" not in written(folder).text
+
+
 def test_quality_by_length_is_that_of_the_rows(folder):
     records = made.pairing(folder)["lstm"]
     got = written(folder)

@@ -6,7 +6,7 @@ import signal
 import pytest
 from training_runs import SETTINGS, SIZES, toml
 
-from scripts import finetune, sweep
+from scripts import finetune, sweep, tables
 from scripts.recipe import Recipe
 
 
@@ -57,6 +57,13 @@ def test_a_sweep_trains_each_trial_once_and_writes_the_table(folders, capsys, mo
             0.02 if name.startswith("learning") else 0.01
         )
         assert f"{trial['validation']['accuracy']:.4f}" in shown
+    row = tables.sweeps(folder / "sweeps").splitlines()[2]
+    scores = [trial["validation"]["accuracy"] for trial in said["trials"]]
+    best = "learning_rate 0.02" if scores[1] >= scores[2] else "hidden_size 8"
+    assert row == f"| sentiment | lstm | 3 | accuracy | {scores[0]:.3f} | {best} | {max(scores[1:]):.3f} |"
+    (folder / "sweeps" / "sentiment--lstm.json").write_text(json.dumps(said | {"lower_is_better": True}))
+    assert tables.sweeps(folder / "sweeps").endswith(f" {min(scores[1:]):.3f} |")
+    assert tables.sweeps(folder / "none") == ""
     assert sweep.main([*argv, *vary]) == 0 and len(calls) == 4  # nothing is done twice
 
 
