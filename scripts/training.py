@@ -109,7 +109,7 @@ class Training:
         progress, recipe, acc = self.progress, self.recipe, self.accelerator
         if progress["step"] >= self.total or self._patience_over():
             return "finished"
-        self._trim_log()
+        self._trim_logs()
         if acc.log_with:
             acc.init_trackers("duet", config={k: str(v) for k, v in dataclasses.asdict(recipe).items()})
         began, before, loss = time.monotonic(), progress["seconds"], torch.zeros((), device=acc.device)
@@ -228,20 +228,25 @@ class Training:
         if not acc.is_main_process:
             return
         entry = {"step": step, "loss": loss, "learning_rate": rate}
-        with (self.own / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+        self._keep("log.jsonl", entry)
         acc.log(entry | {"tokens_per_s": speed}, step=step)
         if not sys.stderr.isatty() and step % (10 * LOG_EVERY) == 0:
             left = (self.total - step) * progress["seconds"] / step / 60
             self.say(f"step {step:,}/{self.total:,}  loss {loss:.3f}  {speed:,.0f} tokens/s  {left:.0f} min left")
 
-    def _trim_log(self) -> None:
+    def _keep(self, name: str, entry: dict) -> None:
+        """Adds a line to a log of this run."""
+        if self.accelerator.is_main_process:
+            with (self.own / name).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    def _trim_logs(self) -> None:
         """Drops log lines of steps after the state: they are about to be done again."""
-        file = self.own / "log.jsonl"
-        if self.accelerator.is_main_process and file.is_file():
-            lines = [x for x in file.read_text(encoding="utf-8").splitlines(True) if x.endswith("}\n")]
-            kept = [line for line in lines if json.loads(line)["step"] <= self.progress["step"]]
-            state.replace_file(file, "".join(kept))
+        for file in (self.own / "log.jsonl", self.own / "validation.jsonl"):
+            if self.accelerator.is_main_process and file.is_file():
+                lines = [x for x in file.read_text(encoding="utf-8").splitlines(True) if x.endswith("}\n")]
+                kept = [line for line in lines if json.loads(line)["step"] <= self.progress["step"]]
+                state.replace_file(file, "".join(kept))
 
     def validate(self, model=None) -> dict[str, float]:
         """The task's metrics on the validation rows, each row answered by exactly one process."""
@@ -266,6 +271,7 @@ class Training:
         bar.console.print(f"step {progress['step']:,}: {shown}{'  (best)' if better else ''}", highlight=False) if (
             self.accelerator.is_main_process
         ) else None
+        self._keep("validation.jsonl", {"step": progress["step"], "seconds": progress["seconds"]} | scores)
         self.accelerator.log({f"validation/{key}": score for key, score in scores.items()}, step=progress["step"])
         if better:
             progress |= {"best": value, "best_step": progress["step"], "scores": scores}

@@ -11,28 +11,9 @@ from pathlib import Path
 
 import sentencepiece
 import torch
+from parity.folders import T5_TASKS
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, DistilBertForSequenceClassification, MarianMTModel, T5ForConditionalGeneration
-
-T5_TASKS = {
-    "summarization": {
-        "early_stopping": True,
-        "length_penalty": 2.0,
-        "max_length": 200,
-        "min_length": 30,
-        "no_repeat_ngram_size": 3,
-        "num_beams": 4,
-        "prefix": "summarize: ",
-    }
-} | {
-    f"translation_en_to_{code}": {
-        "early_stopping": True,
-        "max_length": 300,
-        "num_beams": 4,
-        "prefix": f"translate English to {name}: ",
-    }
-    for code, name in (("de", "German"), ("fr", "French"), ("ro", "Romanian"))
-}
 
 
 def write(path: Path, content) -> None:

@@ -19,7 +19,9 @@ def outcome(folder: Path) -> dict:
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= files.keys()
     record = record_of(folder)
     same = ("steps", "best_step", "validation", "tokens", "real_tokens_per_padded", "data", "recipe", "parameters")
-    return {"log": log_of(folder), "files": files, **{key: record[key] for key in same}}
+    scores = [{k: v for k, v in line.items() if k != "seconds"} for line in log_of(folder, "validation.jsonl")]
+    assert scores and all(line["seconds"] > 0 for line in log_of(folder, "validation.jsonl"))
+    return {"log": log_of(folder), "scores": scores, "files": files, **{key: record[key] for key in same}}
 
 
 def state_step(folder: Path) -> int:

@@ -83,8 +83,8 @@ def train(argv: list[str]) -> int:
         signal.signal(signal.SIGINT, before)
 
 
-def log_of(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "training" / "log.jsonl").read_text().splitlines()]
+def log_of(folder: Path, name: str = "log.jsonl") -> list[dict]:
+    return [json.loads(line) for line in (folder / "training" / name).read_text().splitlines()]
 
 
 def record_of(folder: Path) -> dict:

@@ -65,7 +65,7 @@ KNOWN = {  # (found by others, whether it supports the claim)
         ("RNMT+ (Chen et al. 2018), an LSTM with attention and the Transformer's training methods, is level with "
          "Transformer-big or slightly better on WMT14: 41.0 against 40.7 BLEU in English-French.", False),
         ("Long Range Arena (Tay et al. 2021): a plain Transformer scores 54 on average and fails on the longest task; "
-         "structured recurrences (S4, Gu et al. 2022) score 86.", False),
+         "structured recurrences (S4, Gu et al. 2022) score 80, and 86 in their later revision.", False),
         ("Amos et al. 2024, “Never Train from Scratch”: with pretraining on the task's own inputs the Transformer "
          "closes most of that gap. Much of what is published as a difference of architectures is one of "
          "pretraining.", False),
