@@ -8,8 +8,10 @@ from itertools import islice
 
 import torch
 from torch.utils.data import Dataset, IterableDataset
+from transformers.pipelines.base import ChunkPipeline
 
-PARTS_AT_ONCE = 8
+from pipelines import scheduling
+
 # A fast tokenizer holds what a call asks of truncation as its own state while it works: threads must take turns.
 READING = threading.RLock()
 logger = logging.getLogger(__name__)
@@ -33,27 +35,46 @@ def stream(inputs) -> Iterator:
     return iter(inputs)
 
 
-def answers(pipe, several, inputs, num_workers, batch_size, *parameters) -> Iterator:
-    """The answers to the inputs, as `get_iterator` of a `ChunkPipeline` gives them.
+class Parted(ChunkPipeline):
+    """What our pipelines share whose texts may be read in parts; it stands behind transformers' own class.
 
-    `several` is the general way, through torch's data loader. One text of one part, the usual case, is spared its cost
-    of half a millisecond.
+    Of a list or a data set, texts of like length are computed together, as many as `pipelines.scheduling` finds good.
+    With a `batch_size` it is so many at a time, in the order they come, also of a generator, whose inputs go one by one
+    otherwise. Lists and data sets are read in a thread beside the model, so `num_workers` changes nothing.
     """
-    before, forward, after = parameters
-    if isinstance(inputs, list) and len(inputs) == 1:
-        parts = list(islice(pipe.preprocess(inputs[0], **before), 2))
-        if len(parts) == 1:
-            output = pipe.forward(parts[0], **forward)
-            output.pop("is_last")
-            return iter([pipe.postprocess([output], **after)])
-    return iter(several(stream(inputs), num_workers, batch_size, *parameters))
 
+    def check_model_type(self, supported_models):
+        pass  # the Auto class that loaded the model has decided
 
-def batched(pipe, inputs, parameters: dict) -> dict:
-    """The parameters of a call; where nobody says how many parts of a single long text go at once, PARTS_AT_ONCE do."""
-    free = pipe._batch_size is None and "batch_size" not in parameters and pipe.tokenizer.pad_token_id is not None
-    single = free and isinstance(inputs, str | dict)
-    return {"batch_size": PARTS_AT_ONCE, **parameters} if single else parameters
+    def __call__(self, inputs, **kwargs):
+        inputs = normal(inputs)
+        if isinstance(inputs, list) and not inputs:
+            return []
+        unsaid = self._batch_size is None and kwargs.get("batch_size") is None
+        if unsaid and isinstance(inputs, str | dict | list | Dataset) and self.tokenizer.pad_token_id is not None:
+            kwargs["batch_size"] = 0
+        return super().__call__(inputs, **kwargs)
+
+    def get_iterator(self, inputs, num_workers, batch_size, *parameters):
+        before, forward, after = parameters
+        if isinstance(inputs, list) and len(inputs) == 1:
+            parts = list(islice(self.preprocess(inputs[0], **before), 2))
+            if len(parts) == 1:  # the usual case
+                output = self.forward(parts[0], **forward)
+                output.pop("is_last")
+                return iter([self.postprocess([output], **after)])
+        draws, whole, there = self.draws(forward), isinstance(inputs, list), isinstance(inputs, list | Dataset)
+        plan = scheduling.Plan(
+            batch_size=1 if draws and not batch_size else batch_size,
+            first=(scheduling.WINDOW if len(inputs) > 1 else 0) if whole else scheduling.CPU[0],
+            ahead=there,
+            once=there and not draws and not cuts(before.get("truncation")),  # what is cut is counted, each time
+        )
+        return scheduling.answers(self, stream(inputs), parameters, plan)
+
+    def draws(self, forward: dict) -> bool:
+        """Whether an answer hangs on chance or on the order of inputs, given the parameters of `forward`."""
+        return False
 
 
 def in_turn(preprocess):

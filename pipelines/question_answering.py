@@ -9,7 +9,6 @@ from collections import Counter
 
 import torch
 import torch.nn.functional as F
-from transformers.pipelines.base import ChunkPipeline
 
 from pipelines import chunks, reading
 from pipelines.errors import UserError, unknown
@@ -29,7 +28,7 @@ def answer(output) -> str:
     return (output[0] if isinstance(output, list) else output)["answer"]
 
 
-class QuestionAnsweringPipeline(ChunkPipeline):
+class QuestionAnsweringPipeline(chunks.Parted):
     """Answers a question with a span of its context: {"score", "start", "end", "answer"}, answer = context[start:end].
 
     Called with `question=…, context=…` (two texts, two lists, or several questions about one context), with dicts
@@ -72,9 +71,6 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         said = getattr(self.model.config, "task_specific_params", None) or {}
         self._joint = said.get("question-answering", {}).get("joint", False)
 
-    def check_model_type(self, supported_models):
-        pass  # the Auto class that loaded the model has decided
-
     def _sanitize_parameters(
         self,
         top_k=None,
@@ -108,13 +104,7 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         inputs = chunks.normal(reading.asked(inputs, kwargs))
         if isinstance(inputs, list) and len(inputs) == 1:
             inputs = inputs[0]
-        inputs = reading.spread(inputs)
-        if isinstance(inputs, list):
-            return super().__call__(inputs, **kwargs) if inputs else []
-        return super().__call__(inputs, **chunks.batched(self, inputs, kwargs))
-
-    def get_iterator(self, inputs, *args):
-        return chunks.answers(self, super().get_iterator, inputs, *args)
+        return super().__call__(reading.spread(inputs), **kwargs)
 
     # --- a question and a context → windows ---
 

@@ -8,7 +8,6 @@ import logging
 import torch
 import torch.nn.functional as F
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
-from transformers.pipelines.base import ChunkPipeline
 
 from pipelines import chunks, languages, windows
 from pipelines.errors import UserError
@@ -47,7 +46,7 @@ def answer(output) -> str:
     return next(value for key, value in record.items() if key.endswith("_text"))
 
 
-class Text2TextPipeline(ChunkPipeline):
+class Text2TextPipeline(chunks.Parted):
     """Answers texts with texts: {"translation_text"}, {"summary_text"} or {"generated_text"}, by its `task`.
 
     A text → [{…}]; a list → [{…}, …] (a list of lists where `num_return_sequences` > 1); a generator, an iterator or a
@@ -100,9 +99,6 @@ class Text2TextPipeline(ChunkPipeline):
         self._window = chunks.window(self.tokenizer, self.model)
         self._told = False  # of answers cut by a limit
 
-    def check_model_type(self, supported_models):
-        pass  # the Auto class that loaded the model has decided
-
     def _sanitize_parameters(
         self,
         truncation=None,
@@ -130,13 +126,9 @@ class Text2TextPipeline(ChunkPipeline):
         if more:
             raise UserError(f"{self.task} takes one text or a list of them, not {1 + len(more)} arguments.")
         inputs = chunks.normal(inputs)
-        if not isinstance(inputs, list):
-            return super().__call__(inputs, **chunks.batched(self, inputs, kwargs))
-        outputs = super().__call__(inputs, **kwargs) if inputs else []
-        return [output[0] for output in outputs] if all(len(output) == 1 for output in outputs) else outputs
-
-    def get_iterator(self, inputs, *args):
-        return chunks.answers(self, super().get_iterator, inputs, *args)
+        outputs = super().__call__(inputs, **kwargs)
+        single = isinstance(inputs, list) and all(len(output) == 1 for output in outputs)
+        return [output[0] for output in outputs] if single else outputs
 
     # --- a text → parts ---
 
@@ -211,17 +203,26 @@ class Text2TextPipeline(ChunkPipeline):
             "is_last": last,
         }
 
-    def _generation(self, call: dict, mask: torch.Tensor) -> tuple[dict, torch.Tensor | None]:
-        """Arguments of `generate`: the call's, over the pipeline's, over the checkpoint's for the task, over ours.
+    def draws(self, forward):
+        own = self._asked(forward)
+        return own.get("streamer") is not None or bool(self._get_set_generation_params(own).get("do_sample"))
 
-        Where none of them limits the answers, mask (B, S), i.e. the length of each source, does: limits (B,).
-        """
+    def _asked(self, call: dict) -> dict:
+        """What is asked of `generate`: by the call, over the pipeline, over the checkpoint for the task, over ours."""
         own: dict = {}
         for layer in (DEFAULTS, self._settings, self._generate_kwargs, call):
             own = {**layer} if "generation_config" in layer else {**own, **layer}
             for length, other in (("max_new_tokens", "max_length"), ("max_length", "max_new_tokens")):
                 if length in layer and other not in layer:
                     own[other] = None  # one limit replaces the other of a layer below
+        return own
+
+    def _generation(self, call: dict, mask: torch.Tensor) -> tuple[dict, torch.Tensor | None]:
+        """Arguments of `generate`.
+
+        Where nobody limits the answers, mask (B, S), i.e. the length of each source, does: limits (B,).
+        """
+        own = self._asked(call)
         if own.get("streamer") is not None and "num_beams" not in {**self._generate_kwargs, **call}:
             own["num_beams"] = 1  # a stream can't take words back
         chosen = self._get_set_generation_params(own)

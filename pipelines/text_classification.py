@@ -6,7 +6,6 @@ transformers' own pipeline, which a text beyond the model's window would break: 
 import torch
 import torch.nn.functional as F
 from transformers import TextClassificationPipeline
-from transformers.pipelines.base import ChunkPipeline
 from transformers.pipelines.text_classification import ClassificationFunction
 
 from pipelines import calibration, chunks, windows
@@ -26,7 +25,7 @@ def answer(output) -> dict:
     return output[0] if isinstance(output, list) else output
 
 
-class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeline):
+class WindowedTextClassificationPipeline(TextClassificationPipeline, chunks.Parted):
     """transformers' `TextClassificationPipeline`, same calls and outputs, for texts of any length.
 
     A text longer than the window is split, at sentence ends where possible; the scores are the mean of the parts'
@@ -46,21 +45,9 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, ChunkPipeli
         super().__init__(**kwargs)
         self._window = chunks.window(self.tokenizer, self.model)
 
-    def check_model_type(self, supported_models):
-        pass  # the Auto class that loaded the model has decided
-
     def _sanitize_parameters(self, window=None, **kwargs):
         before, forward, after = super()._sanitize_parameters(**kwargs)
         return before | chunks.given({"window": window}), forward, after
-
-    def __call__(self, inputs, **kwargs):
-        inputs = chunks.normal(inputs)
-        if isinstance(inputs, list):
-            return super().__call__(inputs, **kwargs) if inputs else []
-        return super().__call__(inputs, **chunks.batched(self, inputs, kwargs))
-
-    def get_iterator(self, inputs, *args):
-        return chunks.answers(self, super().get_iterator, inputs, *args)
 
     @chunks.in_turn
     def preprocess(self, inputs, window=None, **tokenizer_kwargs):

@@ -50,7 +50,7 @@ def answer(output: list[dict]) -> list[list]:
     return found
 
 
-class EntityPipeline(TokenClassificationPipeline):
+class EntityPipeline(TokenClassificationPipeline, chunks.Parted):
     """transformers' `TokenClassificationPipeline`, same calls and outputs, for texts of any length.
 
     A text → [{"entity_group", "score", "word", "start", "end"}, …], or with the strategy "none" [{"entity", "score",
@@ -79,9 +79,6 @@ class EntityPipeline(TokenClassificationPipeline):
         self._window = chunks.window(self.tokenizer, self.model)
         if self._by_word and not self.tokenizer.is_fast:
             raise UserError(f"labelling words needs a fast tokenizer, not {type(self.tokenizer).__name__}.")
-
-    def check_model_type(self, supported_models):
-        pass  # the Auto class that loaded the model has decided
 
     def _sanitize_parameters(
         self,
@@ -112,13 +109,7 @@ class EntityPipeline(TokenClassificationPipeline):
         split = kwargs.get("is_split_into_words", self._preprocess_params.get("is_split_into_words"))
         if split and isinstance(inputs, list) and not all(isinstance(item, list) for item in inputs):
             inputs = [inputs]
-        call = super(TokenClassificationPipeline, self).__call__  # whose own only checks what is said here
-        if isinstance(inputs, list):
-            return call(inputs, **kwargs) if inputs else []
-        return call(inputs, **chunks.batched(self, inputs, kwargs))
-
-    def get_iterator(self, inputs, *args):
-        return chunks.answers(self, super().get_iterator, inputs, *args)
+        return super(TokenClassificationPipeline, self).__call__(inputs, **kwargs)  # its own only checks the above
 
     # --- a text → windows ---
 
