@@ -11,12 +11,10 @@ What comes back is a `transformers.Pipeline`. torch and transformers are importe
 
 import importlib
 
-from pipelines import hub
+from pipelines import engines, hub
 from pipelines.errors import UserError, unknown
 
 __all__ = ["UserError", "kind", "pipeline", "restore"]
-
-ENGINES = ("auto", "torch")
 
 
 def pipeline(
@@ -38,21 +36,23 @@ def pipeline(
     model: "transformer" (default) or "lstm" (bundled), a family ("t5", "bert"), a folder, a Hub id, "id@revision", or
         a loaded `PreTrainedModel` (then `tokenizer` is needed).
     tokenizer: a loaded tokenizer, a folder or a Hub id; default: the model's own.
+    engine: what computes: "torch"; "ctranslate2" (T5, Marian, BART, BERT, GPT-2); "onnx" (BERT); "auto" (default), the
+        fastest that is installed and measured to be as good as torch, else torch. See docs/engines.md.
     device: None or "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1", "mps", a CUDA ordinal, -1 for the CPU.
-    dtype: default float32, also where the file holds float16: half precision on a CPU is many times slower.
+    dtype: default float32, also where the file holds float16: half precision on a CPU is many times slower. "int8" is
+        for the other engines, on a CPU.
     kwargs: parameters of the pipeline and of `generate`, for every call; and what transformers 4 took to load with:
         torch_dtype, device_map, model_kwargs, config, token, pipeline_class … (docs/migrating.md has the list).
 
     Raises `UserError`, one line, where a name, a folder or a checkpoint can't serve.
     """
-    if engine in ("ctranslate2", "onnx"):
-        raise UserError(f"engine {engine!r} is not available in this version: choose from {', '.join(ENGINES)}.")
-    if engine not in ENGINES:
-        raise unknown("engine", engine, ENGINES)
+    engines.check(engine)
     if isinstance(task, str) and not hub.is_ours(task):
         import transformers
 
         if task in transformers.pipelines.get_supported_tasks():
+            if engine in engines.RUNS:
+                raise UserError(f"engine {engine!r} can't run {task}: choose from auto, torch.")
             kwargs |= {"tokenizer": tokenizer, "device": device, "revision": revision, "dtype": dtype or "auto"}
             return transformers.pipeline(task, model, **kwargs)
     model = "transformer" if model is None else model
@@ -60,7 +60,7 @@ def pipeline(
     from pipelines import loading
 
     kwargs |= {"tokenizer": tokenizer, "device": device, "revision": revision, "dtype": dtype}
-    return loading.load(task, model, **kwargs)
+    return loading.load(task, model, engine=engine, **kwargs)
 
 
 def kind(name: str):

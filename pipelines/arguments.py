@@ -24,6 +24,13 @@ class Loading:
     pipeline_class: type | None  # in place of ours
     everywhere: dict  # options of `from_pretrained` for configuration, model and tokenizer
     model: dict  # its options for the model alone
+    precision: str  # "float32" or "int8" where asked for by name (int8 is for engines other than torch), else ""
+
+    def only_torch(self) -> str:
+        """The name of what only torch can follow; "" where there is none."""
+        named = {"device_map": self.device_map, "config": self.config, "model_kwargs": self.model or None}
+        named["dtype"] = None if self.dtype == torch.float32 else self.dtype
+        return next((name for name, value in named.items() if value is not None), "")
 
 
 def told_apart(dtype, device, arguments: dict) -> tuple[Loading, dict]:
@@ -43,13 +50,16 @@ def told_apart(dtype, device, arguments: dict) -> tuple[Loading, dict]:
     taken(*IDLE)
     hub = {"token": taken("token", "use_auth_token"), "cache_dir": taken("cache_dir")}
     other = taken("dtype", "torch_dtype")
+    int8 = str(dtype).removeprefix("torch.") == "int8"
+    dtype = other if dtype is None else None if int8 else dtype
     how = Loading(
-        dtype=_dtype(other if dtype is None else dtype),
+        dtype=_dtype(dtype),
         device_map=taken("device_map"),
         config=taken("config"),
         pipeline_class=taken("pipeline_class"),
         everywhere={name: value for name, value in hub.items() if value is not None},
         model=model,
+        precision="int8" if int8 else "" if dtype is None else str(_dtype(dtype)).removeprefix("torch."),
     )
     if how.device_map is not None and device is not None:
         raise UserError("device and device_map both say where the model goes: give one of them.")

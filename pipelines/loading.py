@@ -4,6 +4,7 @@ Weights are read from safetensors only and no code of a checkpoint is run. Error
 """
 
 import contextlib
+import functools
 import os
 import warnings
 
@@ -14,7 +15,7 @@ from transformers.utils import logging
 
 import pipelines
 import pipelines.lstm  # registers the LSTM family with the Auto classes
-from pipelines import adapters, arguments, hub
+from pipelines import adapters, arguments, engines, hub
 from pipelines.errors import UserError
 
 SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "MarianMTModel"
@@ -30,10 +31,13 @@ SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "M
 }
 
 
-def load(task, model, *, tokenizer=None, device=None, revision=None, dtype=None, **kwargs):
+def load(task, model, *, tokenizer=None, engine="auto", device=None, revision=None, dtype=None, **kwargs):
     """See `pipelines.pipeline`."""
     how, kwargs = arguments.told_apart(dtype, device, kwargs)
     torch_device(device)  # a wrong one is told before anything is loaded
+    named = "a loaded model" if isinstance(model, torch.nn.Module) else how.only_torch()
+    if named and engine in engines.RUNS:
+        raise UserError(f"engine {engine!r} can't follow {named}: choose from auto, torch.")
     if isinstance(model, torch.nn.Module):
         if tokenizer is None:
             raise UserError("a loaded model needs its tokenizer: pipeline(task, model=model, tokenizer=tokenizer).")
@@ -47,12 +51,18 @@ def load(task, model, *, tokenizer=None, device=None, revision=None, dtype=None,
         config = _config(task, how.config, source, options)
         hub_task = hub.hub_task(task) or _task_of(config.architectures or [], task)
     shape = pipelines.kind(hub.kind_of(hub_task))
+    words = functools.partial(_tokenizer, task, tokenizer, source, options, how.everywhere)
     if source is not None:
         _check_kind(task, shape, source, config)
         if adapters.is_adapter(source) and how.device_map is not None:
             device, how.device_map = arguments.one_device(how.device_map), None
-        model = _model(task, shape, source, options, config, how)
-    tokenizer = _tokenizer(task, tokenizer, source, options, how.everywhere)
+        read = functools.partial(_model, task, shape, source, options, config, how)
+        about = (source, options, config, hub.kind_of(hub_task), how.precision, torch_device(device))
+        model = None if named else engines.opened(engine, engines.Checkpoint(*about, read, words))
+        if model is None and how.precision == "int8":
+            raise UserError(f"torch doesn't run {source} in int8: choose engine ctranslate2 or onnx where they can.")
+        model = read() if model is None else model
+    tokenizer = words()
     if device is None and getattr(model, "hf_device_map", None):
         place = None  # accelerate has spread it
     else:

@@ -20,7 +20,10 @@ class Arm:
     `fixed(input, n)` generates exactly n tokens, greedily; it is None for what generates nothing.
     """
 
-    model: str
+    model: str  # what the result is named for
+    asked: str = ""  # the model that was asked for
+    engine: str = "torch"  # what computes it, and how exactly
+    precision: str = "float32"
     checkpoint: str = ""
     family: str = ""
     parameters: int = 0
@@ -49,22 +52,31 @@ def sound(arms: list[Arm]) -> list[Arm]:
     return [arm for arm in arms if not arm.problem]
 
 
-def open_arm(task: Task, model: str, rows: data.Rows, device: str) -> Arm:
+def labelled(model: str, engine: str) -> str:
+    """What the result of a model is named for: the engine too where it isn't torch. `auto` is none: it chooses one."""
+    return model if engine in ("auto", "torch") or model == FLOOR else f"{model}-{engine}"
+
+
+def open_arm(task: Task, model: str, rows: data.Rows, device: str, engine: str = "torch") -> Arm:
     """The arm called `model`: "floor", or whatever `pipelines.pipeline` takes."""
-    return _floor(task, rows) if model == FLOOR else _model(task, model, device)
+    return _floor(task, rows) if model == FLOOR else _model(task, model, device, engine)
 
 
-def _model(task: Task, model: str, device: str) -> Arm:
+def _model(task: Task, model: str, device: str, engine: str) -> Arm:
     import pipelines
     from pipelines import hub
     from tasks.predict import asking, predict_all
 
-    pipe = pipelines.pipeline(task.name, model=model, device=device)
+    pipe = pipelines.pipeline(task.name, model=model, device=device, engine=engine)
+    engine = getattr(pipe.model, "engine", "torch")  # which one `auto` has chosen
     place, revision = hub.resolve(task.name, model)
     # one generation per text whatever its length: truncation keeps the pipeline from answering it in parts
     plain = {"num_beams": 1, "do_sample": False, "early_stopping": False, "truncation": True}
     return Arm(
-        model=model,
+        model=labelled(model, engine),
+        asked=model,
+        engine=engine,
+        precision=getattr(pipe.model, "precision", "float32"),
         checkpoint=_shown(place) + (f"@{revision}" if revision else ""),
         family=pipe.model.config.model_type,
         parameters=sum(p.numel() for p in pipe.model.parameters()),  # tied ones count once
@@ -129,6 +141,7 @@ def _floor(task: Task, rows: data.Rows) -> Arm:
 
     return Arm(
         model=FLOOR,
+        asked=FLOOR,
         checkpoint=task.floor + "".join(fitted_on),
         family=FLOOR,
         one=lambda x: answer([x]),

@@ -63,7 +63,7 @@ def calibrate(args: argparse.Namespace) -> str:
     rows = data.read(task, args.data, args.split).take(args.limit)
     if not len(rows):
         raise UserError(f"{rows.source}: split {rows.split!r} has no rows.")
-    pipe = pipelines.pipeline(task.name, model=str(args.folder), device=args.device)
+    pipe = pipelines.pipeline(task.name, model=str(args.folder), device=args.device, engine="torch")
     config = pipe.model.config
     if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
         raise UserError(f"{args.folder} does not choose one of several labels: there is no softmax to calibrate.")

@@ -74,7 +74,7 @@ def _fresh(task, arm: Arm, inputs: list, args, say) -> dict:
     if arm.family == FLOOR:
         return nothing
     try:
-        return probe.measure(task.name, arm.model, args.device, inputs, args.batch_size)
+        return probe.measure(task.name, arm.asked, args.device, inputs, args.batch_size, arm.engine)
     except RuntimeError as error:  # the arm works here: a second copy may just not fit beside it
         say(f"{task.name} {arm.model}: no load time and memory: {error}")
         return nothing

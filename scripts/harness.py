@@ -16,24 +16,19 @@ from functools import partial
 from pathlib import Path
 
 import tasks
+from pipelines import engines
 from pipelines.errors import UserError
 from scripts import latency
-from scripts.arms import Arm, open_arm, sound
-from tasks.flags import Parser, positive, whole
+from scripts.arms import Arm, labelled, open_arm, sound
+from tasks.flags import Parser, one_of, positive, status, whole
 
 AGAINST = "lstm"  # every other arm is tested against this one
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    try:
-        return run(parse(argv))
-    except UserError as error:
-        say(f"error: {error}")
-        return 2
-    except KeyboardInterrupt:
-        say("interrupted; results of the tasks that were finished are in the output folder")
-        return 130
+    stopped = "interrupted; results of the tasks that were finished are in the output folder"
+    return status("harness", lambda: run(parse(argv)), stopped)
 
 
 def say(line: str) -> None:
@@ -54,6 +49,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--split", metavar="S", help="split to measure on (default: the task's own)")
     add("--limit", type=whole, metavar="N", help="at most so many rows, drawn with --seed (default: all)")
     add("--device", default="auto", metavar="D", help="auto, cpu, cuda, mps (default auto)")
+    add("--engine", type=one_of("engine", engines.ENGINES), default="torch", metavar="E", help=_ENGINE)
     add("--output", type=Path, default=Path("results"), metavar="DIR", help="folder of result files (default results)")
     add("--seed", type=int, default=13, metavar="N", help="seed of draws and resampling (default 13)")
     add("--batch-size", type=whole, default=32, metavar="N", help="samples computed together (default 32)")
@@ -61,6 +57,9 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--runs", type=whole, default=latency.RUNS, metavar="N", help="least timed runs per arm (default %(default)s)")
     add("--seconds", type=positive, default=latency.SECONDS, metavar="S", help="and least time (default %(default)s s)")
     return parser.parse_args(argv)
+
+
+_ENGINE = f"{', '.join(engines.ENGINES)} (default torch); results of another than torch bear its name"
 
 
 def _names(text: str) -> list[str]:
@@ -77,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
     """Measures what `args` names, prints the table and returns the exit status."""
     chosen = [tasks.load(name) for name in (_with_models() if args.tasks == "all" else _names(args.tasks))]
     models = _names(args.models)
+    engines.check(args.engine)
     data = [_rows(task, args) for task in chosen]  # all of it first: an hour of measuring must not end at a column
     import transformers
 
@@ -96,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
         for task, samples in zip(chosen, data, strict=True):
             if samples.source == "samples" and args.data is None:
                 say(f"{task.name}: {task.sources[0]} can't be had here (DUET_DATA, the Hub): the bundled samples serve")
-            measured = measure(task, samples, [Arm(model=model) for model in models], args, where, bar)
+            asked = [Arm(model=labelled(model, args.engine), asked=model) for model in models]
+            measured = measure(task, samples, asked, args, where, bar)
             arms += [arm for arm, _ in measured]
             rows += [result for _, result in measured]
     failed = [arm for arm in arms if arm.problem]
@@ -136,7 +137,7 @@ def measure(task, rows, arms: list[Arm], args, where: dict, bar) -> list[tuple[A
     for place, arm in enumerate(arms):
         try:
             with bar(f"{task.name} {arm.model}: loading"):
-                arms[place] = arm = open_arm(task, arm.model, rows, args.device)
+                arms[place] = arm = open_arm(task, arm.asked, rows, args.device, args.engine)
             with bar(f"{task.name} {arm.model}: answers", len(rows)) as show:
                 arm.predictions = arm.many(rows.inputs, args.batch_size, _counted(show))
             arm.statistics = {m.key: m.statistics(arm.predictions, rows.targets) for m in scored}
@@ -183,6 +184,8 @@ def _result(task, rows, arm: Arm, scored: list, base: Arm | None, where: dict) -
     if base and base is not arm:
         key = scored[0].key
         test = {"against": base.model} | paired_bootstrap(scored[0], arm.statistics[key], base.statistics[key], seed)
+    if arm.engine != "torch":
+        head |= {"engine": arm.engine, "precision": arm.precision}
     return head | {
         "checkpoint": arm.checkpoint,
         "family": arm.family,

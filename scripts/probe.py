@@ -24,12 +24,13 @@ ROOT = Path(__file__).parents[1]
 MB = 1e6
 
 
-def measure(task: str, model: str, device: str, inputs: list, batch_size: int) -> dict:
+def measure(task: str, model: str, device: str, inputs: list, batch_size: int, engine: str = "torch") -> dict:
     """{"load", "first": ms, "peak", "before_load": MB} of one model. First it answers `inputs[0]`, then all of them.
 
     Raises `RuntimeError` with the last line of what the process said where it failed (killed for memory: its signal).
     """
-    job = {"task": task, "model": model, "device": device, "inputs": inputs, "batch_size": batch_size}
+    job = {"task": task, "model": model, "device": device, "engine": engine}
+    job |= {"inputs": inputs, "batch_size": batch_size}
     path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH")) if part)
     command = [sys.executable, "-m", "scripts.probe"]
     done = subprocess.run(
@@ -75,7 +76,7 @@ def main() -> None:
     synchronize = (lambda: torch.cuda.synchronize(job["device"])) if cuda else lambda: None
 
     def load():
-        return pipelines.pipeline(task.name, model=job["model"], device=job["device"])
+        return pipelines.pipeline(task.name, model=job["model"], device=job["device"], engine=job["engine"])
 
     before = 0.0 if cuda else resident_peak()
     pipe = load()

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines.engines import ENGINES
 from pipelines.errors import UserError
 from tasks import Task, asking, completing, inputs, labels, marking, writing
 from tasks.flags import Parser, one_of, whole
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-ENGINES = ("auto", "torch", "ctranslate2", "onnx")
 ARMS = ("transformer", "lstm")
 FEW = 3  # inputs that need no progress bar
 # what each kind adds to the flags, and how it reads and shows outputs

@@ -50,6 +50,19 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def torch_computes(tmp_path_factory):
+    """In the tests' own process `engine="auto"` is torch, whatever is installed: many look into the model. Commands
+    that they start keep what they convert in a folder of this session."""
+    from unittest import mock
+
+    from pipelines import engines
+
+    with mock.patch.dict(engines.AUTO, clear=True), mock.patch.dict(os.environ):
+        os.environ["DUET_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+        yield
+
+
 def seeded(model, seed: int = 0, scale: float = 3.0):
     """The model with weights of `scale` times their initial spread, so that its answers differ from text to text."""
     import torch

@@ -31,7 +31,7 @@ WRONG = [
     (["-hello"], "text that begins with - goes after --"),
     (["hi", "--device", "cud"], "unknown device 'cud': choose from auto, cpu, cuda, mps. Did you mean 'cuda'?"),
     (["hi", "--engine", "onxx"], "unknown engine 'onxx'.*Did you mean 'onnx'?"),
-    (["hi", "--engine", "onnx"], "onnx.*not available"),
+    (["hi", "--engine", "onnx"], "engine 'onnx'"),
     (["hi", "--batch-size", "0"], "--batch-size: '0' is not a whole number above 0"),
     (["hi", "--num-beams", "two"], "--num-beams: 'two' is not a whole number above 0"),
     (["hi", "--top-k", "2"], "unknown flag '--top-k'"),
@@ -152,17 +152,17 @@ def test_answers_come_before_the_input_ends(tiny_bert):
 
 def test_the_progress_bar_is_on_stderr_only(tiny_bert):
     ours, theirs = pty.openpty()
-    done = subprocess.run(
-        command("sentiment", "--model", tiny_bert, *"abcdef"), stdout=subprocess.PIPE, stderr=theirs, env=environment()
-    )
-    os.close(theirs)
-    talk = b""
-    with contextlib.suppress(OSError):  # Linux: the end of a terminal is an error
-        while part := os.read(ours, 10_000):
-            talk += part
+    texts = command("sentiment", "--model", tiny_bert, *"abcdef")
+    with subprocess.Popen(texts, stdout=subprocess.PIPE, stderr=theirs, env=environment()) as process:
+        os.close(theirs)
+        talk = b""
+        with contextlib.suppress(OSError):  # Linux: the end of a terminal is an error
+            while part := os.read(ours, 10_000):  # as it comes: a terminal that nobody reads is full after 4 KB
+                talk += part
+        lines = process.stdout.read().splitlines()
     os.close(ours)
-    assert done.returncode == 0
-    assert [line.split(b"\t")[2] for line in done.stdout.splitlines()] == [b"a", b"b", b"c", b"d", b"e", b"f"]
+    assert process.returncode == 0
+    assert [line.split(b"\t")[2] for line in lines] == [b"a", b"b", b"c", b"d", b"e", b"f"]
     assert b"6/6" in talk and b"tive" not in talk
 
 

@@ -149,7 +149,7 @@ def test_significance_against_the_lstm(measured, monkeypatch, tiny_bert, tiny_ls
     named = {"transformer": str(tiny_bert), "lstm": str(tiny_lstm_classifier)}
     real = harness.open_arm
 
-    def opened(task, model, rows, device):
+    def opened(task, model, rows, device, engine):
         arm = real(task, named.get(model, model), rows, device)
         arm.model = model
         return arm
@@ -210,7 +210,7 @@ def test_a_bad_model_gets_a_row_and_the_others_go_on(measured, tiny_bert, tiny_l
 def test_a_model_that_breaks_on_the_way_keeps_its_row(measured, monkeypatch, tiny_bert, tiny_lstm_classifier):
     real = harness.open_arm
 
-    def opened(task, model, rows, device):
+    def opened(task, model, rows, device, engine):
         arm = real(task, model, rows, device)
         if arm.family == "bert":
             arm.many = lambda *a: (_ for _ in ()).throw(MemoryError("out of memory: tried to allocate 9 GiB\nand more"))
@@ -245,7 +245,7 @@ def test_all_is_what_models_are_bundled_for(measured, bundled):
 def test_an_interrupt_leaves_what_is_finished(measured, monkeypatch, tiny_bert):
     real = harness.open_arm
 
-    def opened(task, model, rows, device):
+    def opened(task, model, rows, device, engine):
         if task.name == "translate":
             raise KeyboardInterrupt
         return real(task, model, rows, device)

@@ -12,6 +12,7 @@ from transformers import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from pipelines.lstm.configuration_lstm import LSTMConfig
+from pipelines.lstm.decoding import read_on
 from pipelines.lstm.modeling_lstm import LSTMPreTrainedModel, LSTMState, _pick, _places
 
 
@@ -81,7 +82,7 @@ class LSTMForCausalLM(LSTMPreTrainedModel, GenerationMixin):
         """x (B, T, E), mask (B, T) or None → hidden (B, T, H), whatever where padded, and the state after."""
         length = state.length + x.shape[1]
         if mask is None or bool(mask.all()):
-            hidden, (last, cell) = self.lstm(x, (state.hidden, state.cell))  # (B, T, H); (L, B, H) each
+            hidden, (last, cell) = read_on(self.lstm, x, (state.hidden, state.cell))  # (B, T, H); (L, B, H) each
             return hidden, LSTMState(last, cell, length=length)
         order = (_places(mask) + (mask == 0) * mask.shape[1]).argsort(1)  # (B, T): real tokens first, in their order
         real = mask.sum(1)  # (B,)

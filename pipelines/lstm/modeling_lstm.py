@@ -13,7 +13,9 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
+from pipelines.calls import CannotDo, read
 from pipelines.lstm.configuration_lstm import LSTMConfig
+from pipelines.lstm.decoding import read_on, search
 
 
 class LSTMState:
@@ -200,7 +202,10 @@ class LSTMDecoder(nn.Module):
         )
 
     def forward(self, embedded, annotations, mask, state: LSTMState):
-        """embedded (B, T, E) → attentional vectors (B, T, E), weights (B, T, S) or None, the state after."""
+        """embedded (B, T, E) → attentional vectors (B, T, E), weights (B, T, S) or None, the state after.
+
+        Of K beams a source, (B * K, 1, E), the vectors come as (B, K, E), the weights as (B, K, S).
+        """
         x = self.dropout(embedded)
         if not self.feeding:
             out, weights, state = self._read(x, annotations, mask, state)
@@ -210,14 +215,14 @@ class LSTMDecoder(nn.Module):
             fed = torch.cat([step, state.feed.unsqueeze(1)], dim=-1)  # (B, 1, 2E)
             steps.append(self._read(fed, annotations, mask, state))
             state = steps[-1][2]
-            state.feed = steps[-1][0].squeeze(1)
+            state.feed = steps[-1][0].flatten(0, 1)
         weights = torch.cat([step[1] for step in steps], dim=1) if self.attention else None
         return torch.cat([step[0] for step in steps], dim=1), weights, state
 
     def _read(self, x, annotations, mask, state: LSTMState):
-        hidden, (last, cell) = self.lstm(x, (state.hidden, state.cell))  # (B, T, H); (L, B, H) each
+        hidden, (last, cell) = read_on(self.lstm, x, (state.hidden, state.cell))  # (B, T, H); (L, B, H) each
         state = LSTMState(last, cell, state.feed, state.keys, state.length + x.shape[1])
-        hidden, weights = self.dropout(hidden), None
+        hidden, weights = self.dropout(hidden).reshape(len(annotations), -1, hidden.shape[2]), None
         if self.attention:
             context, weights = self.attention(hidden, state.keys, annotations, mask)
             hidden = torch.cat([context, hidden], dim=-1)  # (B, T, 2H)
@@ -313,6 +318,18 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
             encoder_last_hidden_state=annotations,
         )
         return output if return_dict else output.to_tuple()
+
+    def generate(self, input_ids=None, generation_config=None, **options):
+        """`GenerationMixin.generate`; greedy and beam search, where nothing but answers is asked for, are our own."""
+        try:
+            if input_ids is None or self.training or options.get("use_cache") is False:
+                raise CannotDo("such a call")
+            call = read(self, options | {"generation_config": generation_config, "attention_mask": None}, None)
+            if call.start is None or call.first is not None or call.banned or call.early_stopping == "never":
+                raise CannotDo("such a search")
+            return search(self, input_ids, options.get("attention_mask"), call)
+        except CannotDo:
+            return super().generate(input_ids=input_ids, generation_config=generation_config, **options)
 
     @staticmethod
     def _copy(logits, written, weights, source):

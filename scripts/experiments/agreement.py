@@ -56,7 +56,7 @@ def _resolved(model: str) -> str:
 def _loaded(folder: str, device: str):
     from pipelines import pipeline
 
-    return pipeline(TASK, model=folder, device=device)
+    return pipeline(TASK, model=folder, device=device, engine="torch")
 
 
 def sentences(settings: Settings, seed: int) -> list[tuple[str, list[grammar.Sentence]]]:

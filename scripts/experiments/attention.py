@@ -40,7 +40,7 @@ def measure(run: Run, store: Store) -> None:
 def _loaded(model: str, device: str):
     from pipelines import pipeline
 
-    return pipeline(TASK, model=model, device=device)
+    return pipeline(TASK, model=model, device=device, engine="torch")
 
 
 @torch.inference_mode()

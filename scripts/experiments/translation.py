@@ -207,7 +207,7 @@ def scored(model: str, binned: list, settings: Settings, run: Run) -> dict:
     from tasks.predict import predict_all
 
     task = tasks.load(TASK)
-    pipe = pipeline(TASK, model=model, device=run.device)
+    pipe = pipeline(TASK, model=model, device=run.device, engine="torch")
     # the pipeline would answer sentence by sentence: here the whole source must pass through the model at once
     whole = {"split_sentences": False, "window": 10_000, "num_beams": 1}
     told = []
