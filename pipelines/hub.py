@@ -19,6 +19,7 @@ KINDS = {
     "token_classification": "token-classification",
     "question_answering": "question-answering",
     "text_generation": "text-generation",
+    "extractive": "extractive-summarization",
 }
 # The Hub's task names → shape, and which bundled task answers when no other model is named. The first Hub name of a
 # task of ours is the one it goes by: `translate` reads a checkpoint's settings for translation_en_to_fr.
@@ -33,7 +34,10 @@ HUB_TASKS = {
     "text-generation": ("text_generation", "complete"),
     "sentiment-analysis": ("text_classification", "sentiment"),
     "text-classification": ("text_classification", "sentiment"),
+    "extractive-summarization": ("extractive", "extract"),
 }
+# A task without weights of its own: its arms are the encoders of bundled models of other tasks.
+LENT = {"extract": {"bert": "intents-bert", "lstm": "summarize-lstm"}}
 ROLES = ("transformer", "lstm")  # names of `model` that mean "the one bundled for this task"
 FAMILIES = ("t5", "bert", "gpt2", "lstm")
 _PAIR = re.compile(r"translation_[^_]+_to_[^_]+")
@@ -105,9 +109,15 @@ def kind_of(hub_name: str) -> str:
     return HUB_TASKS["translation" if is_pair(hub_name) else hub_name][0]
 
 
+def _families(task: str) -> dict[str, Path]:
+    """The arms bundled for a task, by family."""
+    own = own_task(task) or ""
+    return bundled().get(own) or {f: CHECKPOINTS / name for f, name in LENT.get(own, {}).items() if is_shared(name)}
+
+
 def choices(task: str) -> list[str]:
     """What `model` may be for `task` without leaving the package."""
-    families = bundled().get(own_task(task) or "", {})
+    families = _families(task)
     roles = ["transformer"] if any(family != "lstm" for family in families) else []
     return [*roles, *sorted(families)]
 
@@ -118,7 +128,7 @@ def resolve(task: str, model: str | os.PathLike = "transformer") -> tuple[str, s
     Raises `UserError` where nothing of that name is bundled for the task or no such folder exists.
     """
     text = os.fspath(model)
-    families = bundled().get(own_task(task) or "", {})
+    families = _families(task)
     if text in ROLES or text in families or text in FAMILIES:
         return _bundled(task, text, families), None
     if is_shared(text):

@@ -9,6 +9,7 @@ import os
 import warnings
 
 import torch
+import transformers
 from transformers import AutoConfig, AutoTokenizer
 from transformers.models import auto
 from transformers.utils import logging
@@ -145,13 +146,16 @@ def _check_kind(task: str, shape, source: str, config) -> None:
 def _model(task: str, shape, source: str, options: dict, config, how: arguments.Loading):
     """The model, in float32 unless told otherwise, with every weight from the file."""
     loader = getattr(auto, shape.AUTO)
+    bare = shape.AUTO == "AutoModel"  # an encoder, and no matter which head it was trained with
     if adapters.is_adapter(source):
+        if bare:  # their weights go by the names of the whole model
+            loader = getattr(transformers, config.architectures[0])
         dtype = (config.dtype or torch.float32) if how.dtype == "auto" else how.dtype
         with _no_bar(True):
             return _read(task, source, options, lambda: adapters.load(loader, source, config, dtype))
     more = {"config": None if how.config is None else config, "device_map": how.device_map}
     more = how.model | {name: value for name, value in more.items() if value is not None}
-    with _no_bar(os.path.isdir(source)):
+    with _no_bar(os.path.isdir(source)), _no_report(bare):
         model, report = _read(
             task,
             source,
@@ -162,6 +166,7 @@ def _model(task: str, shape, source: str, options: dict, config, how: arguments.
         )
     parameters = dict(model.named_parameters())
     missing = sorted(name for name in report["missing_keys"] if name in parameters)
+    missing = [name for name in missing if not (bare and name.startswith("pooler."))]  # reads the encoder's output
     if missing:
         # transformers would draw these at random and answer nonsense
         raise UserError(f"{source} was not trained for {task}: it has no weights for {', '.join(missing[:3])}.")
@@ -179,6 +184,18 @@ def _no_bar(hide: bool):
     finally:
         if hide:
             logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _no_report(hide: bool):
+    """Without transformers' table of weights that a checkpoint has and the model doesn't: heads, where it is bare."""
+    before = logging.get_verbosity()
+    if hide:
+        logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _tokenizer(task: str, given, source: str | None, options: dict, everywhere: dict):

@@ -67,9 +67,10 @@ def _model(task: Task, model: str, device: str, engine: str) -> Arm:
     from pipelines import hub
     from tasks.predict import asking, predict_all
 
-    pipe = pipelines.pipeline(task.name, model=model, device=device, engine=engine)
+    told = task.told(model)
+    pipe = pipelines.pipeline(**told, device=device, engine=engine)
     engine = getattr(pipe.model, "engine", "torch")  # which one `auto` has chosen
-    place, revision = hub.resolve(task.name, model)
+    place, revision = hub.resolve(told["task"], told["model"])
     # one generation per text whatever its length: truncation keeps the pipeline from answering it in parts
     plain = {"num_beams": 1, "do_sample": False, "early_stopping": False, "truncation": True}
     return Arm(

@@ -76,7 +76,7 @@ def main() -> None:
     synchronize = (lambda: torch.cuda.synchronize(job["device"])) if cuda else lambda: None
 
     def load():
-        return pipelines.pipeline(task.name, model=job["model"], device=job["device"], engine=job["engine"])
+        return pipelines.pipeline(**task.told(job["model"]), device=job["device"], engine=job["engine"])
 
     before = 0.0 if cuda else resident_peak()
     pipe = load()

@@ -43,6 +43,7 @@ class Task:
     example: str  # a text for help and demonstrations
     example_context: str = ""  # the text that it is asked of, where it is a question
     options: Callable | None = None  # adds the task's own flags to an `argparse` parser
+    arms: dict[str, dict] = field(default_factory=dict)  # more arms for the harness: what `pipelines.pipeline` is told
     version: int = 1
 
     @property
@@ -57,6 +58,10 @@ class Task:
         if self.example_context:
             return f"question={self.example!r}, context={self.example_context!r}"
         return repr(self.example)
+
+    def told(self, model: str) -> dict:
+        """What `pipelines.pipeline` is told for an arm: `model`, unless it names one of `arms`."""
+        return {"task": self.name, "model": model} | self.arms.get(model, {})
 
     @property
     def families(self) -> tuple[str, str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pipelines.engines import ENGINES
 from pipelines.errors import UserError
-from tasks import Task, asking, completing, inputs, labels, marking, writing
+from tasks import Task, asking, completing, extracting, inputs, labels, marking, writing
 from tasks.flags import Parser, one_of, whole
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -57,6 +57,7 @@ def say(task: Task, line: str) -> None:
 
 def _run(task: Task, argv: list[str]) -> int:
     args = parse(task, argv)
+    args.hub_task = extracting.settle(args)
     if task.kind == "text_generation":
         completing.check(args)
         if args.options.pop("interactive", None):
@@ -175,9 +176,9 @@ def load(task: Task, args: argparse.Namespace, model: str) -> Arm:
         huggingface_hub.utils.enable_progress_bars()
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    pipe = pipelines.pipeline(task.name, model=model, engine=args.engine, device=args.device)
+    pipe = pipelines.pipeline(args.hub_task or task.name, model=model, engine=args.engine, device=args.device)
     name = Path(pipe.model.name_or_path).name if model in (*ARMS, task.transformer) else model
-    return Arm(name, *READERS[task.kind].reader(task, pipe))
+    return Arm(name, *(extracting if args.hub_task else READERS[task.kind]).reader(task, pipe))
 
 
 def answer(pipe, texts: list, batch_size: int, options: dict) -> list:

@@ -1,6 +1,9 @@
-"""Summaries of news and other texts: `python -m tasks.summarize "$(cat article.txt)"`.  T5 beside an LSTM."""
+"""Summaries of news and other texts: `python -m tasks.summarize "$(cat article.txt)"`.  T5 beside an LSTM.
 
-from tasks import Task
+With `--extractive` sentences of the text itself, ranked by an encoder: BERT's beside an LSTM's.
+"""
+
+from tasks import Task, extracting
 from tasks.headlines import learnable
 
 
@@ -11,13 +14,14 @@ def lead_sentence(train):
     return lambda inputs: [next((s for s, _ in windows.sentences(text) if s.strip()), "") for text in inputs]
 
 
-def lengths(parser) -> None:
-    """The task's own flag, `--length`."""
+def flags(parser) -> None:
+    """The task's own flags."""
     from tasks.flags import one_of
 
     names = ("short", "medium", "long")
     shown = "short (about eight words), medium (default) or long (a sentence for each part of a long text)"
     parser.add_argument("--length", type=one_of("length", names), metavar="L", help=shown)
+    extracting.add_flags(parser)
 
 
 TASK = Task(
@@ -40,7 +44,8 @@ TASK = Task(
     floor="lead sentence",
     make_floor=lead_sentence,
     prepare=learnable,
-    options=lengths,
+    options=flags,
+    arms=extracting.ARMS,
     example="The city council voted on Tuesday to close the old bridge for repairs until the spring.",
 )
 

@@ -3,6 +3,7 @@
 
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
@@ -11,13 +12,14 @@ from transformers import (
 )
 
 from pipelines.lstm.configuration_lstm import LSTMConfig
-from pipelines.lstm.modeling_classifier import LSTMForSequenceClassification
+from pipelines.lstm.modeling_classifier import LSTMForSequenceClassification, LSTMModel
 from pipelines.lstm.modeling_lm import LSTMForCausalLM
 from pipelines.lstm.modeling_lstm import LSTMForConditionalGeneration
 from pipelines.lstm.modeling_reader import LSTMForQuestionAnswering
 from pipelines.lstm.modeling_tagger import LSTMForTokenClassification
 
 AutoConfig.register("lstm", LSTMConfig, exist_ok=True)
+AutoModel.register(LSTMConfig, LSTMModel, exist_ok=True)
 AutoModelForCausalLM.register(LSTMConfig, LSTMForCausalLM, exist_ok=True)
 AutoModelForQuestionAnswering.register(LSTMConfig, LSTMForQuestionAnswering, exist_ok=True)
 AutoModelForSeq2SeqLM.register(LSTMConfig, LSTMForConditionalGeneration, exist_ok=True)
@@ -31,4 +33,5 @@ __all__ = [
     "LSTMForQuestionAnswering",
     "LSTMForSequenceClassification",
     "LSTMForTokenClassification",
+    "LSTMModel",
 ]

@@ -1,12 +1,38 @@
-"""A classifier of texts. Letters in the shape comments: B batch, S tokens, H `hidden_size`, C classes."""
+"""The encoder alone, and a classifier of texts.
+
+Letters in the shape comments: B batch, S tokens, H `hidden_size`, C classes.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers.modeling_outputs import SequenceClassifierOutput
+from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
 from pipelines.lstm.configuration_lstm import LSTMConfig
 from pipelines.lstm.modeling_lstm import LSTMEncoder, LSTMPreTrainedModel, _final_states, _mask
+
+
+class LSTMModel(LSTMPreTrainedModel):
+    """The bidirectional encoder of an encoder-decoder or a classifier, without what was trained on top of it."""
+
+    _keys_to_ignore_on_load_unexpected = [r"^(?!encoder\.)"]
+
+    def __init__(self, config: LSTMConfig):
+        super().__init__(config)
+        self.encoder = LSTMEncoder(config)
+        self.post_init()
+
+    def get_input_embeddings(self):
+        return self.encoder.embed_tokens
+
+    def set_input_embeddings(self, value):
+        self.encoder.embed_tokens = value
+
+    def forward(self, input_ids=None, attention_mask=None, inputs_embeds=None, return_dict=True, **_):
+        """input_ids, attention_mask (B, S) → last_hidden_state (B, S, H), zero where padded."""
+        states = self.encoder(input_ids, attention_mask, inputs_embeds).last_hidden_state
+        output = BaseModelOutput(last_hidden_state=states)
+        return output if return_dict else output.to_tuple()
 
 
 class LSTMForSequenceClassification(LSTMPreTrainedModel):
