@@ -3,6 +3,7 @@
 Inputs become parts (`preprocess`), one or more each. Parts are gathered in windows; within a window those of like
 length go together, so that little is padded; an input is answered as soon as it and all before it are done. An input
 that was there a moment ago is not computed again. Two windows are held at any time, however many inputs there are.
+A model that can compute several batches at once (`workers`) gets a window's batches side by side.
 """
 
 import copy
@@ -58,14 +59,24 @@ def answers(pipe, inputs: Iterable, parameters: tuple, plan: Plan) -> Iterator:
     rows, tokens = (plan.batch_size, 0) if plan.batch_size else CPU if pipe.device.type == "cpu" else ELSEWHERE
     ordered = plan.first > 0 and not plan.batch_size
     collate = None if rows == 1 else pad_collate_fn(pipe.tokenizer, None)
+    workers = 1 if plan.batch_size else getattr(pipe.model, "workers", 1)
     waiting: deque[_Input] = deque()
     known = _Known() if plan.once else None
     sizes = (min(plan.first, WINDOW), WINDOW) if ordered else (rows, rows)
     windows = _windows(_read(pipe, inputs, before, waiting, known), *sizes)
-    for window in _one_ahead(windows) if plan.ahead else windows:
-        for places in batches([part.size for part in window], rows, tokens, ordered):
-            _compute(pipe, [window[i] for i in places], forward, collate, halves=not plan.batch_size)
-            yield from _finished(pipe, waiting, after)
+
+    def computed(batch: list[_Part]) -> tuple[list[_Part], list[dict]]:
+        return batch, _forward(pipe, batch, forward, collate, halves=not plan.batch_size)
+
+    with ThreadPoolExecutor(workers) as pool:
+        for window in _one_ahead(windows) if plan.ahead else windows:
+            most = min(rows, -(-len(window) // workers))
+            found = ([window[i] for i in some] for some in batches([p.size for p in window], most, tokens, ordered))
+            for batch, outputs in (pool.map if workers > 1 else map)(computed, found):
+                for part, output in zip(batch, outputs, strict=True):
+                    part.of.outputs[part.place] = output
+                    part.of.computed += 1
+                yield from _finished(pipe, waiting, after)
     yield from _finished(pipe, waiting, after)
 
 
@@ -146,8 +157,8 @@ def _one_ahead(windows: Iterator[list[_Part]]) -> Iterator[list[_Part]]:
             yield window
 
 
-def _compute(pipe, batch: list[_Part], parameters: dict, collate, halves: bool) -> None:
-    """Fills in the outputs of the parts. Where memory is short and `halves`, half of them at a time."""
+def _forward(pipe, batch: list[_Part], parameters: dict, collate, halves: bool) -> list[dict]:
+    """The outputs of the parts. Where memory is short and `halves`, half of them at a time."""
     single = len(batch) == 1
     try:
         features = dict(batch[0].features) if single else collate([part.features for part in batch])
@@ -156,12 +167,9 @@ def _compute(pipe, batch: list[_Part], parameters: dict, collate, halves: bool) 
         if single or not halves:
             raise
         torch.cuda.empty_cache()
-        for half in (batch[: len(batch) // 2], batch[len(batch) // 2 :]):
-            _compute(pipe, half, parameters, collate, halves)
-        return
-    for row, part in enumerate(batch):
-        part.of.outputs[part.place] = output if single else _row(output, row)
-        part.of.computed += 1
+        both = batch[: len(batch) // 2], batch[len(batch) // 2 :]
+        return [output for half in both for output in _forward(pipe, half, parameters, collate, halves)]
+    return [output] if single else [_row(output, row) for row in range(len(batch))]
 
 
 def _row(output: dict, i: int) -> dict:

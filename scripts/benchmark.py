@@ -109,16 +109,16 @@ def arms_of(task: tasks.Task, python: Path) -> dict[str, dict]:
 
 
 class Arm:
-    """A started process of `scripts/peers.py`."""
+    """A started process of `scripts/peers.py`, or of what else speaks as it does."""
 
-    def __init__(self, name: str, job: dict, python: str, threads: int):
+    def __init__(self, name: str, job: dict, program: list[str], threads: int):
         file = Path(job["work"]) / f"{name}.json"
         file.write_text(json.dumps(job), encoding="utf-8")
         quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": str(threads)}
         self.log = file.with_suffix(".log").open("w+", encoding="utf-8")
         self.name, self.each, self.whole, self.answers, self.alone = name, [], [], [], []
         self.process = subprocess.Popen(
-            [python, "-P", "-u", str(HERE / "peers.py"), str(file)],
+            [*program, str(file)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
@@ -137,8 +137,8 @@ class Arm:
             raise UserError(f"{self.name} failed: {last}")
         return json.loads(line)
 
-    def ask(self, first: int, last: int, each: bool) -> dict:
-        print(json.dumps({"first": first, "last": last, "each": each}), file=self.process.stdin, flush=True)
+    def ask(self, **what) -> dict:
+        print(json.dumps(what), file=self.process.stdin, flush=True)
         return self.said()
 
     def end(self) -> None:
@@ -159,10 +159,10 @@ def task_figures(task: tasks.Task, python: Path, args: argparse.Namespace) -> di
     failed: dict[str, str] = {}
     try:
         for name, own in arms_of(task, python).items():
-            arm = Arm(name, job | own, own["python"], args.threads)
+            arm = Arm(name, job | own, [own["python"], "-P", "-u", str(HERE / "peers.py")], args.threads)
             try:  # one by one: two that load at once slow each other down, and convert the same model
                 arm.versions = arm.said()["ready"]
-                arm.ask(0, min(FIRST, args.singles), each=True)
+                arm.ask(first=0, last=min(FIRST, args.singles), each=True)
                 started.append(arm)
             except UserError as error:
                 say(f"{task.name}: {error}")
@@ -227,7 +227,7 @@ def turns(name: str, arms: list[Arm], args: argparse.Namespace) -> None:
         for each, count in ((True, args.singles), (False, args.samples)):
             first, last = count * i // args.rounds, count * (i + 1) // args.rounds
             for arm in order:
-                told = arm.ask(first, last, each)
+                told = arm.ask(first=first, last=last, each=each)
                 if each:
                     arm.each += told["ms"]
                     arm.alone += told["answers"]

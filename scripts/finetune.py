@@ -111,7 +111,7 @@ def choose(name: str, family: str):
     return task, family
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Lets glibc keep what was freed. Each step asks for the same tens of MB again, and on a CPU handing them back to
     the system in between took a fifth of the time."""
     import ctypes
@@ -139,7 +139,7 @@ def _check(args) -> None:
 
 
 def _train(args) -> int:
-    _keep_memory()
+    keep_memory()
     import torch
     from accelerate import Accelerator
 

@@ -116,8 +116,8 @@ class Training:
         pending = progress.pop("loss", 0.0)
         loss += pending if acc.is_main_process else 0.0
         with self._bar() as bar:
-            for step, group in self._groups(progress["step"]):
-                loss += self._step(step, group)
+            for step, group in self.groups(progress["step"]):
+                loss += self.step(step, group)
                 progress["step"] = step + 1
                 progress["seconds"] = before + time.monotonic() - began
                 logs, evaluates = (step + 1) % LOG_EVERY == 0, (step + 1) % recipe.evaluate_every == 0
@@ -139,7 +139,7 @@ class Training:
                     break
         return "finished"
 
-    def _groups(self, start: int):
+    def groups(self, start: int):
         """(step, this process's batches on its device) from step `start` on."""
         acc, step = self.accelerator, 0
         for epoch in self.plan:
@@ -166,7 +166,7 @@ class Training:
         share = (1 - step / self.recipe.copy_steps) * 4 / 3
         return [[row + self.count * (rng.random() < share) for row in rows] for rows in group]
 
-    def _step(self, step: int, ready: list) -> torch.Tensor:
+    def step(self, step: int, ready: list) -> torch.Tensor:
         """One optimizer step over all processes' batches; the mean loss of this process's share, without a host sync.
 
         The gradient is that of the mean over all terms of the step, however many processes and batches share them.

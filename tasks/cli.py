@@ -25,6 +25,7 @@ from tasks.flags import Parser, one_of, whole
 DEVICES = ("auto", "cpu", "cuda", "mps")
 ARMS = ("transformer", "lstm")
 FEW = 3  # inputs that need no progress bar
+FIRST, MOST = 16, 256  # inputs handed to the pipeline at once: first, so that answers show soon, and at most
 # what each kind adds to the flags, and how it reads and shows outputs
 READERS = {
     "text2text": writing,
@@ -122,7 +123,7 @@ def parser(task: Task) -> argparse.ArgumentParser:
     )
     add("--compare", action="store_true", help="both arms side by side, with latency; --model (twice) names others")
     add("--json", action="store_true", help="one JSON object per text: input, output, model")
-    add("--batch-size", type=whole, default=16, metavar="N", help="texts computed together (default 16)")
+    add("--batch-size", type=whole, metavar="N", help="texts computed together, as they come (default: by length)")
     add("--device", type=one_of("device", DEVICES), default="auto", metavar="D", help=" | ".join(DEVICES))
     add("--engine", type=one_of("engine", ENGINES), default="auto", metavar="E", help=" | ".join(ENGINES))
     for flag, settings in READERS[task.kind].FLAGS:
@@ -181,17 +182,20 @@ def load(task: Task, args: argparse.Namespace, model: str) -> Arm:
     return Arm(name, *(extracting if args.hub_task else READERS[task.kind]).reader(task, pipe))
 
 
-def answer(pipe, texts: list, batch_size: int, options: dict) -> list:
-    """One output per text, or question with its context. Where a batch fails they go one by one; one that fails alone
+def answer(pipe, texts: list, batch_size: int | None, options: dict) -> list:
+    """One output per text, or question with its context. Where several fail they go by halves; one that fails alone
     gives its exception.
     """
     try:
         return _outputs(pipe, texts, batch_size, options)
-    except Exception:
-        return [alone(pipe, text, options) for text in texts]
+    except Exception as error:
+        if len(texts) == 1:
+            return [error]
+        half = len(texts) // 2
+        return [each for some in (texts[:half], texts[half:]) for each in answer(pipe, some, batch_size, options)]
 
 
-def _outputs(pipe, texts: list, batch_size: int, options: dict) -> list:
+def _outputs(pipe, texts: list, batch_size: int | None, options: dict) -> list:
     outputs = pipe(texts, batch_size=batch_size, **options)
     # a list of one question has a bare answer, as in transformers 4
     return [outputs] if len(texts) == 1 and isinstance(texts[0], dict) else outputs
@@ -199,10 +203,7 @@ def _outputs(pipe, texts: list, batch_size: int, options: dict) -> list:
 
 def alone(pipe, text, options: dict):
     """The output of one text, or the exception it raises."""
-    try:
-        return _outputs(pipe, [text], 1, options)[0]
-    except Exception as error:
-        return error
+    return answer(pipe, [text], 1, options)[0]
 
 
 def problem_of(item: inputs.Item, output) -> str:
@@ -224,7 +225,8 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     """Prints an answer per item, batch by batch. Returns how many could not be answered."""
     model = args.model[0] if args.model else "transformer"
     arm, failed = None, 0
-    for batch in _batches(items, args.batch_size):
+    waits = not args.texts and not args.file  # standard input may come slowly: answer what is there
+    for batch in _gathered(items, args.batch_size or FIRST, args.batch_size or (FIRST if waits else MOST)):
         texts = [item.given for item in batch if not item.error]
         if texts and arm is None:
             arm = load(task, args, model)  # only now: an empty text needs no model
@@ -247,10 +249,12 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     return failed
 
 
-def _batches(items: Iterable, size: int) -> Iterator[list]:
+def _gathered(items: Iterable, size: int, most: int) -> Iterator[list]:
+    """Lists of `size` items, then of twice as many each time up to `most`."""
     items = iter(items)
     while batch := list(itertools.islice(items, size)):
         yield batch
+        size = min(2 * size, most)
 
 
 @contextmanager

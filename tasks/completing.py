@@ -53,7 +53,9 @@ class Typing:
     def __init__(self, pipe):
         self.pipe, self.model, self.device = pipe, pipe.model, pipe.device
 
-    def __call__(self, texts: list[str], batch_size=1, suggestions=None, max_words=3, max_new_tokens=None, stream=None):
+    def __call__(
+        self, texts: list[str], batch_size=None, suggestions=None, max_words=3, max_new_tokens=None, stream=None
+    ):
         return [self._tried(text, suggestions, max_words, max_new_tokens, stream) for text in texts]
 
     def _tried(self, *asked):

@@ -100,7 +100,7 @@ def test_it_learns_what_one_process_learns_with_batches_accumulated(launched, ar
 def test_both_killed_and_resumed_is_the_same(launched, argv, tmp_path):
     folder, said = tmp_path / "run", tmp_path / "said"
     resume = argv(folder, "--resume")
-    assert run_pair(resume, said, "scripts.training:Training._step", 15) == [-signal.SIGKILL] * 2
+    assert run_pair(resume, said, "scripts.training:Training.step", 15) == [-signal.SIGKILL] * 2
     assert run_pair(resume, said) == [0, 0]
     assert "resumed at step 12 of 24" in (tmp_path / "said.0").read_text()
     assert (folder / "model.safetensors").read_bytes() == (launched / "model.safetensors").read_bytes()
@@ -111,9 +111,7 @@ def test_both_killed_and_resumed_is_the_same(launched, argv, tmp_path):
 def test_ctrl_c_in_one_stops_both(launched, argv, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run"
-    statuses = run_pair(
-        argv(folder), tmp_path / "said", "scripts.training:Training._step", 3, signal.SIGINT, ranks=(1,)
-    )
+    statuses = run_pair(argv(folder), tmp_path / "said", "scripts.training:Training.step", 3, signal.SIGINT, ranks=(1,))
     assert statuses == [130, 130]
     said = (tmp_path / "said.0").read_text()
     assert "stopped at step 10 (interrupted)" in said  # where both look: with each line of the log

@@ -54,7 +54,7 @@ def test_killed_again_and_again(uninterrupted, tmp_path):
     assert there() == {"tokenizer"}
     (training / "tokenizer" / "tokenizer.json").write_text('{"version": "1.0", "model": {"vo')
     # between two states: the log is ahead of the state
-    killed("scripts.training:Training._step", 12)
+    killed("scripts.training:Training.step", 12)
     assert state_step(folder) == 8 and [line["step"] for line in log_of(folder)] == [10]
     with (training / "log.jsonl").open("a") as log:
         log.write('{"step": 20, "lo')  # as a kill within a line leaves it
@@ -103,7 +103,7 @@ def test_killed_from_outside_at_any_moment(uninterrupted, tmp_path):
 def test_ctrl_c_saves_and_says_how_to_go_on(uninterrupted, tmp_path):
     folder, said = tmp_path / "a run", tmp_path / "said"
     argv = arguments("translate", "t5", folder, optimizer="adafactor")
-    status, text = run(argv, said, "scripts.training:Training._step", 11, signal.SIGINT)
+    status, text = run(argv, said, "scripts.training:Training.step", 11, signal.SIGINT)
     assert status == 130 and "Traceback" not in text
     assert "stopped at step 11 (interrupted)" in text and state_step(folder) == 11
     command = next(line for line in text.splitlines() if "go on with: " in line).split("go on with: ")[1]
@@ -149,7 +149,7 @@ def test_early_stopping_survives_a_resume(tmp_path):
     assert train(arguments("sentiment", "bert", tmp_path / "whole", **settings)) == 0
     assert record_of(tmp_path / "whole")["steps"] == 12 and record_of(tmp_path / "whole")["best_step"] == 4
     argv = arguments("sentiment", "bert", tmp_path / "run", "--resume", **settings)
-    assert run(argv, tmp_path / "said", "scripts.training:Training._step", 10)[0] == -signal.SIGKILL
+    assert run(argv, tmp_path / "said", "scripts.training:Training.step", 10)[0] == -signal.SIGKILL
     assert train(argv) == 0
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")
     assert train(argv) == 0  # and it stays over

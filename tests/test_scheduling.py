@@ -1,6 +1,7 @@
 """In which batches inputs are computed: little padding, answers in order and early, nothing twice, flat memory."""
 
 import random
+import threading
 
 import ner_models
 import pytest
@@ -168,6 +169,28 @@ def test_a_batch_that_does_not_fit_is_halved(classifier, monkeypatch, english):
     assert near(flat(classifier(english)), alone) and set(rows) <= {1, 2, 3}
     with pytest.raises(torch.OutOfMemoryError):
         classifier(english, batch_size=8)  # asked for
+
+
+def test_a_model_with_workers_computes_batches_side_by_side(pipe, monkeypatch, english):
+    monkeypatch.setattr(scheduling, "CPU", (3, 2048))
+    alone = [pipe(text)[0] for text in english]
+    both, first, real = threading.Barrier(2, timeout=30), iter((True, True)), pipe.forward
+
+    def forward(features, **parameters):
+        if next(first, False):
+            both.wait()  # for the other batch that is computed at the same time
+        return real(features, **parameters)
+
+    monkeypatch.setattr(pipe, "forward", forward)
+    monkeypatch.setattr(pipe.model, "workers", 2, raising=False)
+    assert near(flat(pipe(english)), alone)
+
+
+def test_an_error_in_one_worker_is_raised(classifier, monkeypatch, english):
+    monkeypatch.setattr(classifier.model, "workers", 2, raising=False)
+    monkeypatch.setattr(classifier, "forward", lambda *args, **kwargs: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        classifier(english)
 
 
 def test_inputs_may_hold_lists(word_tokenizer):

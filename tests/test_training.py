@@ -47,7 +47,7 @@ def step(training: Training, group: list[list[int]]) -> tuple[float, dict[str, t
         {name: p.grad.clone() for name, p in training.bare.named_parameters() if p.grad is not None}
     )
     rows = [[training.rows[i] for i in batch] for batch in group]
-    loss = training._step(0, [(group, training.kind.collate(batch, training.config)) for batch in rows])
+    loss = training.step(0, [(group, training.kind.collate(batch, training.config)) for batch in rows])
     return float(loss), gradients
 
 
@@ -141,7 +141,7 @@ def test_the_first_steps_copy_the_beginning_of_the_source_then_less_and_less(tmp
     settings = {"copy_steps": 40, "max_steps": 50, "max_length": 400, "tokens_per_batch": 2000}
     training = make(tmp_path, "summarize", "t5", **settings)
     seen = []
-    training._step = lambda step, ready: seen.append([batch for _, batch in ready]) or torch.zeros(())
+    training.step = lambda step, ready: seen.append([batch for _, batch in ready]) or torch.zeros(())
     training.validate = lambda: {"rougeL": 0.0, "rouge1": 0.0, "rouge2": 0.0}
     assert training.run(math.inf, lambda: False) == "finished"
     assert len(seen) == 50
@@ -211,7 +211,7 @@ def test_epochs_may_be_broken_and_steps_take_turns(tmp_path):
     assert sorted(row for group in one.plan[0] for rows in group for row in rows) == list(range(len(one.rows)))
     # the loop takes the plan's rows in its order, from the beginning and from the middle
     for begin in (0, full + 2):
-        seen = [(step, group) for step, [(group, _)] in some._groups(begin)]
+        seen = [(step, group) for step, [(group, _)] in some.groups(begin)]
         assert seen == list(enumerate(sum(some.plan, [])))[begin:]
 
 

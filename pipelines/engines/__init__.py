@@ -28,7 +28,7 @@ RUNS = {
 AUTO = {("text2text", "t5"): "ctranslate2"} | dict.fromkeys([(shape, "bert") for shape in HEADS], "ctranslate2")
 # Bundled checkpoints that CTranslate2 runs in int8 on a CPU unless float32 is asked for: those whose metric on
 # validation rows was within 0.5 % of torch's in float32. (Measure again when one is replaced: docs/engines.md.)
-INT8 = ("translate-t5", "summarize-t5", "sentiment-bert", "intents-bert", "ner-bert")
+INT8 = ("translate-t5", "summarize-t5", "sentiment-bert", "intents-bert", "ner-bert", "qa-bert", "classify-bert")
 logger = logging.getLogger(__name__)
 
 

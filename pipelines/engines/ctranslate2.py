@@ -27,16 +27,23 @@ def load(checkpoint: Checkpoint) -> StandIn:
 
 
 def opened(stand_in: StandIn, runtime: type, precision: str, folder: Path):
-    """One of CTranslate2's own models, with the stand-in's device and as many threads as torch has."""
+    """One of CTranslate2's own models on the stand-in's device.
+
+    On a CPU as many batches are computed at once as torch has threads, each by one: several threads that share a batch
+    of models as small as these wait for each other more than they compute (docs/engines.md has figures).
+    """
     if stand_in.device.type == "cuda":
         precision = "int8_float16" if precision == "int8" else "float16"
+    else:
+        stand_in.workers = torch.get_num_threads()
     stand_in.precision = precision or "float32"
     return runtime(
         str(folder),
         device=stand_in.device.type,
         device_index=stand_in.device.index or 0,
         compute_type=stand_in.precision,
-        intra_threads=torch.get_num_threads(),
+        inter_threads=stand_in.workers,
+        intra_threads=1,
     )
 
 

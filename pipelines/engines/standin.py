@@ -1,9 +1,9 @@
 """A stand-in for a pipeline's model: what pipelines ask of a `PreTrainedModel`, computed by another runtime."""
 
-import functools
 import importlib.metadata
 import logging
 import os
+import threading
 from pathlib import Path
 
 import torch
@@ -32,8 +32,10 @@ class StandIn:
     hf_device_map = None
     training = False
     dtype = torch.float32
+    workers = 1  # batches that can be computed at once, by as many threads
 
     def __init__(self, checkpoint: Checkpoint):
+        self._loading, self._torch_model = threading.Lock(), None
         self._load, self._told, self.quiet = checkpoint.torch_model, set(), checkpoint.quiet
         self.config, self.device, self.name_or_path = checkpoint.config, checkpoint.device, checkpoint.source
         loader = getattr(transformers, pipelines.kind(checkpoint.shape).AUTO)
@@ -63,10 +65,13 @@ class StandIn:
             raise UserError(f"engine {self.engine!r} stays on {self.device}: make the pipeline with device={device!s}.")
         return self
 
-    @functools.cached_property
+    @property
     def torch_model(self):
         """The model in torch."""
-        return self._load().to(self.device).eval()
+        with self._loading:  # several batches may ask for it at once
+            if self._torch_model is None:
+                self._torch_model = self._load().to(self.device).eval()
+        return self._torch_model
 
     def __getattr__(self, name: str):  # only for what isn't found otherwise
         if name.startswith("_") or name == "torch_model":
