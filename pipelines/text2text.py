@@ -137,13 +137,18 @@ class Text2TextPipeline(chunks.Parted):
         if not isinstance(text, str):
             raise UserError(f"{self.task} takes texts, not {type(text).__name__}: {str(text)[:60]!r}")
         by_sentence = self._by_sentence if split_sentences is None else split_sentences
-        if chunks.cuts(truncation):
-            parts = [(text, "")]
-        else:
-            truncation, parts = False, self._parts(text, window or self._room(), by_sentence)
+        cut, room = chunks.cuts(truncation), window or self._room()
+
+        def encoded(part: str) -> dict:
+            return self._encode(part, truncation if cut else False, window or self._window, src_lang, tgt_lang)
+
+        whole = encoded(text) if cut or not by_sentence else None
+        if whole and (cut or not room or whole["input_ids"].shape[1] <= room):
+            yield {**whole, "gap": "", "blank": not text.strip(), "is_last": True}
+            return
+        parts = self._parts(text, room, by_sentence)
         for i, (part, gap) in enumerate(parts):
-            features = self._encode(part, truncation, window or self._window, src_lang, tgt_lang)
-            yield {**features, "gap": gap, "blank": not part.strip(), "is_last": i == len(parts) - 1}
+            yield {**encoded(part), "gap": gap, "blank": not part.strip(), "is_last": i == len(parts) - 1}
 
     def _parts(self, text: str, window: int | None, by_sentence: bool) -> list[tuple[str, str]]:
         def length(part: str) -> int:

@@ -182,7 +182,6 @@ def prepared(task: tasks.Task, work: Path, args: argparse.Namespace) -> dict:
     import transformers
 
     import pipelines
-    from tasks import data
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -192,12 +191,7 @@ def prepared(task: tasks.Task, work: Path, args: argparse.Namespace) -> dict:
     settings = folder / "tokenizer_config.json"  # less what version 4 reads in another way
     kept = {k: v for k, v in json.loads(settings.read_text()).items() if k not in ("backend", "extra_special_tokens")}
     settings.write_text(json.dumps(kept))
-    rows = data.read(task, args.data)
-    draw, pool = random.Random(args.seed), list(rows.inputs)
-    needed = max(args.samples, args.singles)
-    chosen = [one for _ in range(-(-needed // len(pool))) for one in draw.sample(pool, len(pool))][:needed]
-    if task.kind == "token_classification":
-        chosen = [one if isinstance(one, str) else " ".join(one) for one in chosen]
+    chosen = inputs_of(task, args.data, max(args.samples, args.singles), args.seed)
     (work / "inputs.json").write_text(json.dumps(chosen), encoding="utf-8")
     config, generation = pipe.model.config, getattr(pipe.model, "generation_config", None)
     said = (getattr(config, "task_specific_params", None) or {}).get(task.hub_task, {})
@@ -211,12 +205,31 @@ def prepared(task: tasks.Task, work: Path, args: argparse.Namespace) -> dict:
         "task": task.name,
         "hub_task": task.hub_task,
         "folder": str(folder),
+        "bundled": pipe.model.name_or_path,
         "inputs": str(work / "inputs.json"),
         "prefix": said.get("prefix", ""),
         "generate": known,
         "threads": args.threads,
         "work": str(work),
     }
+
+
+def inputs_of(task: tasks.Task, source: str | None, count: int, seed: int) -> list:
+    """So many different inputs, drawn from the split that the task is measured on and, where that has too few, from the
+    train split. Raises `UserError` where both have."""
+    from tasks import data
+
+    draw, found = random.Random(seed), {}
+    for split in (task.split, "train"):
+        pool = list(data.read(task, source, split).inputs)
+        for one in draw.sample(pool, len(pool)) if len(found) < count else ():
+            one = " ".join(one["tokens"]) if task.kind == "token_classification" and isinstance(one, dict) else one
+            found.setdefault(json.dumps(one), one)
+    if len(found) < count:
+        raise UserError(f"{task.name} has {len(found)} different inputs there: --samples {len(found)}")
+    chosen = list(found.values())[:count]
+    draw.shuffle(chosen)
+    return chosen
 
 
 def turns(name: str, arms: list[Arm], args: argparse.Namespace) -> None:

@@ -20,7 +20,7 @@ def duet(job: dict):
     """`pipelines.pipeline`, as it comes: (inputs → answers)."""
     from pipelines import pipeline
 
-    pipe = pipeline(job["task"], model=job["folder"], device="cpu", engine=job["engine"])
+    pipe = pipeline(job["task"], model=job.get("bundled", job["folder"]), device="cpu", engine=job["engine"])
     return lambda inputs: pipe(inputs) if len(inputs) > 1 or job["kind"] == "text2text" else [first(pipe(inputs[0]))]
 
 

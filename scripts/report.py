@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from pipelines.errors import UserError
-from scripts import results
+from scripts import benchmark_tables, results
 from scripts.tables import sweeps, tables, training
 from tasks.flags import Parser
 
@@ -36,6 +36,8 @@ def block(folder: Path, pictures: str | None = None) -> str:
         "How the bundled checkpoints were trained:": training(folder / "training"),
         "What one changed setting of an LSTM recipe gave in short trainings, on validation (`results/sweeps/` has all "
         "trials):": sweeps(folder / "sweeps"),
+        benchmark_tables.THROUGHPUT: benchmark_tables.throughput(folder / "benchmark"),
+        benchmark_tables.TRAINING: benchmark_tables.training(folder / "benchmark"),
     }
     parts += [f"{said}\n\n{table}" for said, table in also.items() if table]
     return "\n\n".join(parts)

@@ -31,21 +31,9 @@ def context(args: argparse.Namespace) -> str | None:
     if text is not None and file is not None:
         raise UserError("give either --context or --context-file, not both.")
     if file is not None:
-        text = _read(Path(file).expanduser())
+        text = inputs.whole(Path(file).expanduser())
     if text is not None and not text.strip():
         raise UserError(f"the text to answer from is empty: {file or '--context'}.")
-    return text
-
-
-def _read(path: Path) -> str:
-    if not path.is_file():
-        raise UserError(f"not a file: {path}" if path.exists() else f"no such file: {path}")
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from error
-    if "\0" in text:
-        raise UserError(f"{path} is binary, not UTF-8 text.")
     return text
 
 

@@ -73,7 +73,10 @@ def _run(task: Task, argv: list[str]) -> int:
     if task.kind == "question_answering":
         context = asking.context(args)
         beside = asking.columns(task, args, context)
-    items = inputs.read(args.texts, args.file, args.column, columns, beside)
+    if args.document and args.texts:
+        raise UserError("--document reads --file or standard input: leave out the text, which is one anyway.")
+    read = inputs.read(args.texts, args.file, args.column, columns, beside)
+    items = iter([inputs.document(args.file)]) if args.document else read
     first = next(items, None)
     if first is None:
         raise UserError(f"{args.file or 'standard input'} is empty.")
@@ -89,7 +92,7 @@ def _run(task: Task, argv: list[str]) -> int:
         run = _answer_all
     # answers that stream onto the terminal are progress enough, and a bar would run through them
     shown = not sys.stdout.isatty() or (args.compare and not args.json)
-    count = inputs.count(args.texts, args.file)
+    count = 1 if args.document else inputs.count(args.texts, args.file)
     alone = not shown or (count is not None and count <= FEW)  # no bar over the inputs, so one over windows may stand
     with _progress(count, shown) as advance, asking.progress(alone) as reading:
         if task.kind == "question_answering":
@@ -115,6 +118,8 @@ def parser(task: Task) -> argparse.ArgumentParser:
     add("texts", nargs="*", metavar="TEXT", help="a text to answer; one that begins with - goes after --")
     add("--file", metavar="F", help=f"texts of a file: {' '.join(inputs.FORMATS)} (lines or rows)")
     add("--column", metavar="C", help="column of the file that holds the text")
+    if task.kind not in ("question_answering", "text_generation"):
+        add("--document", action="store_true", help="all of a .txt --file, or of standard input, is one text")
     add(
         "--model",
         action="append",
@@ -145,7 +150,8 @@ def parse(task: Task, argv: list[str]) -> argparse.Namespace:
     args.model = args.model or []
     if len(args.model) > 1 and not args.compare:
         raise UserError("more than one --model needs --compare.")
-    common = ("texts", "file", "column", "model", "compare", "json", "batch_size", "device", "engine")
+    args.document = getattr(args, "document", False)
+    common = ("texts", "file", "column", "document", "model", "compare", "json", "batch_size", "device", "engine")
     args.options = {key: value for key, value in vars(args).items() if key not in common and value is not None}
     return args
 
@@ -225,6 +231,7 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     """Prints an answer per item, batch by batch. Returns how many could not be answered."""
     model = args.model[0] if args.model else "transformer"
     arm, failed = None, 0
+    alone = len(args.texts) == 1 or args.document
     waits = not args.texts and not args.file  # standard input may come slowly: answer what is there
     for batch in _gathered(items, args.batch_size or FIRST, args.batch_size or (FIRST if waits else MOST)):
         texts = [item.given for item in batch if not item.error]
@@ -241,8 +248,8 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
                 value = None if problem else arm.value(output)
                 print_json(item, {"output": value, "model": arm.name if arm else model}, problem)
             elif not problem:
-                print(arm.plain(output, item.text, len(args.texts) == 1))
-            elif len(args.texts) != 1:
+                print(arm.plain(output, item.text, alone))
+            elif not alone:
                 print()
             advance()
         sys.stdout.flush()

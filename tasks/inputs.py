@@ -36,6 +36,37 @@ class Item:
         return self.text if self.context is None else {"question": self.text, "context": self.context}
 
 
+def document(file: str | None) -> Item:
+    """All of a text file, else of standard input, as one text. Raises `UserError` where it can't be read as such."""
+    if file and Path(file).suffix.lower() in TABLES:
+        raise UserError(f"--document reads a file as one text, and {file} is a table.")
+    name = file or "standard input"
+    text = whole(Path(file).expanduser()) if file else _decode(sys.stdin.buffer.read(), name)
+    if not text.strip():
+        raise UserError(f"{name} is empty.")
+    return _item(name, text)
+
+
+def whole(path: Path) -> str:
+    """The text of a file. Raises `UserError` for one that is missing or no UTF-8 text."""
+    if not path.is_file():
+        raise UserError(f"not a file: {path}" if path.exists() else f"no such file: {path}")
+    try:
+        return _decode(path.read_bytes(), str(path))
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+
+
+def _decode(content: bytes, name: str) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{name}: not UTF-8 text") from error
+    if "\0" in text:
+        raise UserError(f"{name} is binary, not UTF-8 text.")
+    return text
+
+
 def read(
     texts: list[str], file: str | None, column: str | None, columns: tuple[str, ...], beside: tuple[str, ...] = ()
 ) -> Iterator[Item]:

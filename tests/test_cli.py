@@ -127,6 +127,26 @@ def test_ten_thousand_words_are_read_to_the_end(run, tiny_t5, tiny_bert):
     assert scores[0] != scores[1]
 
 
+@pytest.mark.parametrize("extra", [[], ["--compare"]])
+def test_a_document_is_one_text_lines_and_all(run, tiny_bert, tiny_lstm_classifier, tmp_path, extra):
+    text = "A dog.\n\nTwo small dogs are running. " * 40
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    models = ["--model", tiny_bert, *(["--model", tiny_lstm_classifier] if extra else [])]
+    flags = [*models, "--json", *extra]
+
+    def answers(row):
+        return [answer["output"] for answer in row["answers"]] if extra else row["output"]
+
+    _, [alone], _ = run(SENTIMENT, text, *flags)
+    for status, lines, err in (
+        run(SENTIMENT, "--document", "--file", tmp_path / "a.txt", *flags),
+        run(SENTIMENT, "--document", *flags, stdin=text.encode()),
+    ):
+        assert (status, err, len(lines)) == (0, "", 1)
+        row = json.loads(lines[0])
+        assert row["input"] == text and answers(row) == answers(json.loads(alone))
+
+
 # --- input that can't be answered ---
 
 

@@ -57,6 +57,11 @@ WRONG = [
     (["--file", "binary.parquet"], "binary.parquet: can't be read as parquet"),
     (["--file", "table.docx"], "can't tell the format; choose from .txt, .jsonl, .csv, .parquet"),
     (["--file", "empty.txt"], "empty.txt is empty"),
+    (["--document", "--file", "empty.txt"], "empty.txt is empty"),
+    (["--document", "--file", "nowhere.txt"], "no such file: nowhere.txt"),
+    (["--document", "--file", "binary.txt"], "binary.txt: not UTF-8 text"),
+    (["--document", "--file", "table.csv"], "--document reads a file as one text, and table.csv is a table"),
+    (["--document", "hi"], "--document reads --file or standard input"),
     (["--file", "empty.csv"], "empty.csv is empty"),
     ([], "standard input is empty"),
 ]
