@@ -67,7 +67,7 @@ class Parted(ChunkPipeline):
         plan = scheduling.Plan(
             batch_size=1 if draws and not batch_size else batch_size,
             # a list's answers come all at once: its first window is as large as reading it may hold up the model
-            first=(8 * scheduling.CPU[0] if len(inputs) > 1 else 0) if whole else scheduling.CPU[0],
+            first=(4 * scheduling.CPU[0] if len(inputs) > 1 else 0) if whole else scheduling.CPU[0],
             ahead=there,
             once=there and not draws and not cuts(before.get("truncation")),  # what is cut is counted, each time
         )

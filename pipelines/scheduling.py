@@ -65,19 +65,34 @@ def answers(pipe, inputs: Iterable, parameters: tuple, plan: Plan) -> Iterator:
     sizes = (min(plan.first, WINDOW), WINDOW) if ordered else (rows, rows)
     windows = _windows(_read(pipe, inputs, before, waiting, known), *sizes)
 
+    def chosen() -> Iterator[list[_Part]]:
+        for window in _one_ahead(windows) if plan.ahead else windows:
+            # no more rows than give each worker as many batches
+            most = -(-len(window) // (workers * -(-len(window) // (workers * rows))))
+            for places in batches([part.size for part in window], most, tokens, ordered):
+                yield [window[i] for i in places]
+
     def computed(batch: list[_Part]) -> tuple[list[_Part], list[dict]]:
         return batch, _forward(pipe, batch, forward, collate, halves=not plan.batch_size)
 
-    with ThreadPoolExecutor(workers) as pool:
-        for window in _one_ahead(windows) if plan.ahead else windows:
-            most = min(rows, -(-len(window) // workers))
-            found = ([window[i] for i in some] for some in batches([p.size for p in window], most, tokens, ordered))
-            for batch, outputs in (pool.map if workers > 1 else map)(computed, found):
-                for part, output in zip(batch, outputs, strict=True):
-                    part.of.outputs[part.place] = output
-                    part.of.computed += 1
-                yield from _finished(pipe, waiting, after)
+    for batch, outputs in _side_by_side(computed, chosen(), workers) if workers > 1 else map(computed, chosen()):
+        for part, output in zip(batch, outputs, strict=True):
+            part.of.outputs[part.place] = output
+            part.of.computed += 1
+        yield from _finished(pipe, waiting, after)
     yield from _finished(pipe, waiting, after)
+
+
+def _side_by_side(computed, chosen: Iterator[list[_Part]], workers: int) -> Iterator[tuple]:
+    """`map`, by so many threads; twice as many batches are under way, so that none waits for the first to finish."""
+    under_way: deque = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for batch in chosen:
+            under_way.append(pool.submit(computed, batch))
+            if len(under_way) > 2 * workers:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def batches(sizes: list[int], rows: int, tokens: int, ordered: bool = True) -> Iterator[list[int]]:

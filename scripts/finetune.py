@@ -13,6 +13,7 @@ import signal
 import sys
 from pathlib import Path
 
+from pipelines import memory
 from pipelines.errors import UserError, unknown
 from scripts import processes
 from scripts import recipe as recipes
@@ -111,18 +112,6 @@ def choose(name: str, family: str):
     return task, family
 
 
-def keep_memory() -> None:
-    """Lets glibc keep what was freed. Each step asks for the same tens of MB again, and on a CPU handing them back to
-    the system in between took a fifth of the time."""
-    import ctypes
-    import platform
-
-    if platform.libc_ver()[0] == "glibc":
-        libc, trim_threshold, mmap_max = ctypes.CDLL(None), -1, -4  # of malloc.h
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, 2**31 - 1)
-
-
 def _check(args) -> None:
     """Tells a slip at once, before torch takes its seconds, and a folder that can't be written before hours have."""
     _chosen(args, "cpu")
@@ -139,7 +128,7 @@ def _check(args) -> None:
 
 
 def _train(args) -> int:
-    keep_memory()
+    memory.keep()
     import torch
     from accelerate import Accelerator
 

@@ -107,14 +107,14 @@ def main() -> None:
     from accelerate import Accelerator
 
     import tasks
-    from scripts import finetune
+    from pipelines import memory
     from scripts.recipe import Recipe
     from scripts.training import Training
 
     if torch.get_num_threads() != job["threads"]:
         torch.set_num_threads(job["threads"])
     if job["arm"] == "duet":
-        finetune.keep_memory()
+        memory.keep()
     transformers.logging.set_verbosity_error()
     recipe = Recipe(**job["recipe"] | {"data": tuple(job["recipe"]["data"])})
     training = Training(Accelerator(), tasks.load(job["task"]), job["family"], recipe, Path(job["folder"]))

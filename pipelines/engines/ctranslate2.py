@@ -9,6 +9,7 @@ import torch
 from ctranslate2.converters import TransformersConverter
 from safetensors.torch import save_file
 
+from pipelines import memory
 from pipelines.engines import HEADS, Checkpoint
 from pipelines.engines.standin import StandIn, converted
 
@@ -36,6 +37,7 @@ def opened(stand_in: StandIn, runtime: type, precision: str, folder: Path):
         precision = "int8_float16" if precision == "int8" else "float16"
     else:
         stand_in.workers = torch.get_num_threads()
+        memory.keep()
     stand_in.precision = precision or "float32"
     return runtime(
         str(folder),
