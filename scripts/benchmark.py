@@ -14,6 +14,7 @@ import subprocess
 import sys
 import venv
 from pathlib import Path
+from statistics import median
 
 import tasks
 from pipelines.errors import UserError, unknown
@@ -236,7 +237,7 @@ def turns(name: str, arms: list[Arm], args: argparse.Namespace) -> None:
     """Each round every arm answers the same share of the inputs, one by one and then all at once; another one first."""
     for i in range(args.rounds):
         say(f"{name}: round {i + 1} of {args.rounds}")
-        order = arms[i % len(arms) :] + arms[: i % len(arms)]
+        order = in_turn(arms, i)
         for each, count in ((True, args.singles), (False, args.samples)):
             first, last = count * i // args.rounds, count * (i + 1) // args.rounds
             for arm in order:
@@ -251,8 +252,6 @@ def turns(name: str, arms: list[Arm], args: argparse.Namespace) -> None:
 
 def figures(arm: Arm, own: Arm) -> dict:
     """Latency and throughput of an arm; how many times as fast ours is, with the least and the most of the rounds."""
-    from statistics import median
-
     from scripts.latency import summary
 
     per_round = len(arm.each) // len(arm.whole)
@@ -262,7 +261,6 @@ def figures(arm: Arm, own: Arm) -> dict:
     batch = [theirs / mine for theirs, mine in zip(arm.whole, own.whole, strict=True)]
     compared = [a == b for a, b in zip(arm.answers, own.answers, strict=True) if a is not None and b is not None]
     itself = [a == b for a, b in zip(arm.alone, arm.answers, strict=False) if a is not None]
-    spread = lambda ratios: {"median": median(ratios), "low": min(ratios), "high": max(ratios)}  # noqa: E731
     return {
         "versions": arm.versions,
         "latency_ms": summary(arm.each),
@@ -271,6 +269,16 @@ def figures(arm: Arm, own: Arm) -> dict:
         "answers_equal_to_duet": sum(compared) / len(compared) if compared else None,
         "batch_equal_to_single": sum(itself) / len(itself) if itself else None,
     }
+
+
+def spread(ratios: list[float]) -> dict[str, float]:
+    """The median of the rounds' ratios, with the least and the most."""
+    return {"median": median(ratios), "low": min(ratios), "high": max(ratios)}
+
+
+def in_turn(arms: list[Arm], i: int) -> list[Arm]:
+    """The arms in the order of round `i`: another one begins each round."""
+    return arms[i % len(arms) :] + arms[: i % len(arms)]
 
 
 # --- showing ---

@@ -17,7 +17,7 @@ from statistics import median
 
 from pipelines.errors import UserError
 from scripts import recipe as recipes
-from scripts.benchmark import Arm, ratio, say
+from scripts.benchmark import Arm, in_turn, ratio, say, spread
 from scripts.finetune import choose
 from tasks.flags import Parser, status, whole
 
@@ -94,7 +94,7 @@ def figures_of(task, family: str, work: Path, device: str, args: argparse.Namesp
             arm.ask(steps=WARM)
         for i in range(args.rounds):
             say(f"{task.name} {family}: round {i + 1} of {args.rounds}")
-            for arm in started[i % len(started) :] + started[: i % len(started)]:
+            for arm in in_turn(started, i):
                 told = arm.ask(steps=args.steps)
                 arm.whole.append(1000 * told["tokens"] / told["ms"])
     finally:
@@ -106,8 +106,7 @@ def figures_of(task, family: str, work: Path, device: str, args: argparse.Namesp
 def figures(arm: Arm, own: Arm) -> dict:
     """Tokens/s of an arm; how many times as many ours trains on, with the least and the most of the rounds."""
     ratios = [mine / theirs for mine, theirs in zip(own.whole, arm.whole, strict=True)]
-    faster = {"median": median(ratios), "low": min(ratios), "high": max(ratios)}
-    return {"tokens_per_s": median(arm.whole), "duet_is_faster": faster}
+    return {"tokens_per_s": median(arm.whole), "duet_is_faster": spread(ratios)}
 
 
 def table(measured: dict) -> str:

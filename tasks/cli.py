@@ -75,8 +75,10 @@ def _run(task: Task, argv: list[str]) -> int:
         beside = asking.columns(task, args, context)
     if args.document and args.texts:
         raise UserError("--document reads --file or standard input: leave out the text, which is one anyway.")
-    read = inputs.read(args.texts, args.file, args.column, columns, beside)
-    items = iter([inputs.document(args.file)]) if args.document else read
+    if args.document:
+        items = iter([inputs.document(args.file)])
+    else:
+        items = inputs.read(args.texts, args.file, args.column, columns, beside)
     first = next(items, None)
     if first is None:
         raise UserError(f"{args.file or 'standard input'} is empty.")
@@ -231,7 +233,7 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     """Prints an answer per item, batch by batch. Returns how many could not be answered."""
     model = args.model[0] if args.model else "transformer"
     arm, failed = None, 0
-    alone = len(args.texts) == 1 or args.document
+    single = len(args.texts) == 1 or args.document
     waits = not args.texts and not args.file  # standard input may come slowly: answer what is there
     for batch in _gathered(items, args.batch_size or FIRST, args.batch_size or (FIRST if waits else MOST)):
         texts = [item.given for item in batch if not item.error]
@@ -248,8 +250,8 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
                 value = None if problem else arm.value(output)
                 print_json(item, {"output": value, "model": arm.name if arm else model}, problem)
             elif not problem:
-                print(arm.plain(output, item.text, alone))
-            elif not alone:
+                print(arm.plain(output, item.text, single))
+            elif not single:
                 print()
             advance()
         sys.stdout.flush()
