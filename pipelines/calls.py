@@ -1,5 +1,6 @@
 """What a call of `generate` asks for, in plain numbers, for those who answer it in transformers' place."""
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +32,23 @@ READ = {
 LONGEST = 20  # tokens, what `generate` has where nobody says
 
 
+class Stated:
+    """What a generation config states, less what is so by default, worked out again only where it was changed.
+
+    transformers copies all of it twice to see that, and asks several times a batch.
+    """
+
+    def __init__(self):
+        self._known: tuple[dict, dict] = {}, {}
+
+    def by(self, config) -> dict:
+        was, found = self._known
+        if vars(config) != was:
+            found = config.to_diff_dict()
+            self._known = copy.deepcopy(vars(config)), found
+        return found
+
+
 class CannotDo(Exception):
     """A call that transformers itself must answer; its text says why."""
 
@@ -57,13 +75,13 @@ class Call:
 
 def read(model, options: dict, prompt: int | None) -> Call:
     """What `model.generate(…, **options)` asks for. prompt: tokens of it that count as written already; None for those
-    of an encoder-decoder, where it is the start token.
+    of an encoder-decoder, where it is the start token. The model has its `Stated` as `stated`.
 
     Raises `CannotDo` for what isn't among `READ`.
     """
-    own, options = model.generation_config, dict(options)
+    options = dict(options)
     given = options.pop("generation_config", None)
-    said = own.to_diff_dict() | ({} if given is None else given.to_diff_dict()) | options
+    said = model.stated.by(model.generation_config) | ({} if given is None else given.to_diff_dict()) | options
     said = {name: value for name, value in said.items() if value is not None}
     idle = IDLE if said.get("do_sample") else IDLE | SAMPLING
     for name, value in said.items():

@@ -67,11 +67,15 @@ class Parted(ChunkPipeline):
         plan = scheduling.Plan(
             batch_size=1 if draws and not batch_size else batch_size,
             # a list's answers come all at once: its first window is as large as reading it may hold up the model
-            first=(4 * scheduling.CPU[0] if len(inputs) > 1 else 0) if whole else scheduling.CPU[0],
+            first=(4 if len(inputs) > 1 else 0) if whole else 1,
             ahead=there,
             once=there and not draws and not cuts(before.get("truncation")),  # what is cut is counted, each time
         )
         return scheduling.answers(self, stream(inputs), parameters, plan)
+
+    def preprocess_all(self, inputs: list, **parameters) -> Iterator[Iterable[dict]]:
+        """The parts of each of a few inputs. Pipelines that can tokenise all of them at once do."""
+        return (self.preprocess(one, **parameters) for one in inputs)
 
     def draws(self, forward: dict) -> bool:
         """Whether an answer hangs on chance or on the order of inputs, given the parameters of `forward`."""

@@ -64,10 +64,10 @@ class SummarizationPipeline(Text2TextPipeline):
             parameters.update(chunks.given({"length": length}))
         return steps
 
-    def preprocess(self, text, length="medium", window=None, truncation=None, **reading):
+    def preprocess_all(self, texts, length="medium", window=None, truncation=None, **reading):
         if length == "long" and not chunks.cuts(truncation):
             window = (window or self._room() or 0) // 2
-        return super().preprocess(text, window=window, truncation=truncation, **reading)
+        return super().preprocess_all(texts, window=window, truncation=truncation, **reading)
 
     def _forward(self, features, length="medium", **generate):
         own = {**self._generate_kwargs, **generate}
@@ -134,9 +134,9 @@ def unrepeated(texts: list[str], size: int = NGRAM) -> str:
     kept: list[str] = []
     for text in texts:
         text = _cut(text, size)
-        if text.strip() and not _repeat(sentences([*kept, text]), size):
+        if text.strip() and not (kept and _repeat(sentences([*kept, text]), size)):
             kept.append(text)
-    return _cut(sentences(kept) if len(kept) > 1 else "".join(kept), size)
+    return _cut(sentences(kept), size) if len(kept) > 1 else "".join(kept)
 
 
 def _cut(text: str, size: int) -> str:

@@ -18,6 +18,7 @@ from transformers.pipelines.base import pad_collate_fn
 WINDOW = 1024  # parts gathered at most
 CPU = (32, 2048)  # rows of a batch and tokens in it, padding included, at most, where nobody says how many ...
 ELSEWHERE = (128, 16384)  # ... and on other devices
+CHARACTERS = 20_000  # of a batch's inputs, which are read at once, unless a single one has more
 
 
 @dataclass(eq=False)
@@ -48,7 +49,9 @@ class Plan:
     """How the inputs of a call are computed."""
 
     batch_size: int  # rows of a batch, which then has parts in their order; 0 to choose and order them
-    first: int  # parts in the first window that is put in order; the next ones are doubled up to `WINDOW`. 0: no order
+    first: (
+        int  # batches in the first window that is put in order; the next ones are doubled up to `WINDOW`. 0: no order
+    )
     ahead: bool  # the next window is read in a thread of its own while the model computes
     once: bool  # an input that was there before is not computed again
 
@@ -57,13 +60,14 @@ def answers(pipe, inputs: Iterable, parameters: tuple, plan: Plan) -> Iterator:
     """The answers of a `ChunkPipeline` to its inputs, in order. `parameters` of preprocess, forward and postprocess."""
     before, forward, after = parameters
     rows, tokens = (plan.batch_size, 0) if plan.batch_size else CPU if pipe.device.type == "cpu" else ELSEWHERE
+    rows = plan.batch_size or min(rows, getattr(pipe.model, "rows", rows))
     ordered = plan.first > 0 and not plan.batch_size
     collate = None if rows == 1 else pad_collate_fn(pipe.tokenizer, None)
     workers = 1 if plan.batch_size else getattr(pipe.model, "workers", 1)
     waiting: deque[_Input] = deque()
     known = _Known() if plan.once else None
-    sizes = (min(plan.first, WINDOW), WINDOW) if ordered else (rows, rows)
-    windows = _windows(_read(pipe, inputs, before, waiting, known), *sizes)
+    sizes = (min(plan.first * rows, WINDOW), WINDOW) if ordered else (rows, rows)
+    windows = _windows(_read(pipe, inputs, before, waiting, known, rows if plan.ahead else 1), *sizes)
 
     def chosen() -> Iterator[list[_Part]]:
         for window in _one_ahead(windows) if plan.ahead else windows:
@@ -110,27 +114,48 @@ def batches(sizes: list[int], rows: int, tokens: int, ordered: bool = True) -> I
         yield batch
 
 
-def _read(pipe, inputs: Iterable, parameters: dict, waiting: deque, known: "_Known | None") -> Iterator[_Part]:
-    """The parts of all inputs, which join `waiting`. Ends at the first that can't be read: those before it count."""
+def _read(pipe, inputs: Iterable, parameters: dict, waiting: deque, known: "_Known | None", at_once: int):
+    """The parts of all inputs, which join `waiting`; at most so many inputs are read at once. Ends at the first that
+    can't be read: those before it count."""
     inputs, error = iter(inputs), None
-    while not error:
-        fresh = _Input()
+    while error is None:
+        some, error = _some(inputs, at_once)
+        fresh: list[_Input] = []
+        texts = []
+        for given in some:
+            one = _Input()
+            one.like = known.find(given, one) if known is not None else None
+            one.read = one.like is not None
+            waiting.append(one)
+            if not one.read:
+                fresh.append(one)
+                texts.append(given)
+        read = iter(pipe.preprocess_all(texts, **parameters))
+        for one in fresh:
+            try:
+                for place, features in enumerate(next(read)):
+                    one.outputs.append(None)
+                    one.read = features["is_last"]
+                    yield _Part(one, place, features)
+            except Exception as raised:
+                one.error = error = raised
+            one.read = True
+            if one.error:
+                return
+    if not isinstance(error, StopIteration):
+        waiting.append(_Input(read=True, error=error))
+
+
+def _some(inputs: Iterator, most: int) -> tuple[list, Exception | None]:
+    """The next inputs, and what the iterator raised: `StopIteration` where there are no more."""
+    taken, size = [], 0
+    while len(taken) < most and size < CHARACTERS:
         try:
-            given = next(inputs)
-            fresh.like = known.find(given, fresh) if known is not None else None
-            waiting.append(fresh)
-            if fresh.like is None:
-                for place, features in enumerate(pipe.preprocess(given, **parameters)):
-                    fresh.outputs.append(None)
-                    fresh.read = features["is_last"]
-                    yield _Part(fresh, place, features)
-        except StopIteration:
-            return
+            taken.append(next(inputs))
         except Exception as raised:
-            fresh.error = error = raised
-            if not waiting or waiting[-1] is not fresh:  # the inputs themselves raised it
-                waiting.append(fresh)
-        fresh.read = True
+            return taken, raised
+        size += len(taken[-1]) if isinstance(taken[-1], str) else 0
+    return taken, None
 
 
 class _Known:

@@ -4,12 +4,14 @@ transformers 5 removed these pipelines; `Text2TextPipeline` gives them back, wit
 """
 
 import logging
+from collections.abc import Iterator
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from pipelines import chunks, languages, windows
+from pipelines import calls, chunks, languages, windows
 from pipelines.errors import UserError
 from pipelines.lengths import RowEnds, RowLimits, answer_lengths, forced_end
 
@@ -98,6 +100,7 @@ class Text2TextPipeline(chunks.Parted):
         self.prefix = prefix or ""
         self._window = chunks.window(self.tokenizer, self.model)
         self._told = False  # of answers cut by a limit
+        self._stated = calls.Stated()
 
     def _sanitize_parameters(
         self,
@@ -132,53 +135,73 @@ class Text2TextPipeline(chunks.Parted):
 
     # --- a text → parts ---
 
+    def preprocess(self, text, **reading):
+        yield from next(self.preprocess_all([text], **reading))
+
     @chunks.in_turn
-    def preprocess(self, text, truncation=None, window=None, split_sentences=None, src_lang=None, tgt_lang=None):
-        if not isinstance(text, str):
-            raise UserError(f"{self.task} takes texts, not {type(text).__name__}: {str(text)[:60]!r}")
+    def preprocess_all(
+        self, texts, truncation=None, window=None, split_sentences=None, src_lang=None, tgt_lang=None
+    ) -> Iterator[list[dict]]:
         by_sentence = self._by_sentence if split_sentences is None else split_sentences
         cut, room = chunks.cuts(truncation), window or self._room()
+        encoded = partial(
+            self._encoded,
+            truncation=truncation if cut else False,
+            window=window or self._window,
+            src_lang=src_lang,
+            tgt_lang=tgt_lang,
+        )
 
-        def encoded(part: str) -> dict:
-            return self._encode(part, truncation if cut else False, window or self._window, src_lang, tgt_lang)
+        def units(text: str) -> list[tuple[str, str]]:
+            return windows.sentences(text) if by_sentence and not cut and text.strip() else [(text, "")]
 
-        whole = encoded(text) if cut or not by_sentence else None
-        if whole and (cut or not room or whole["input_ids"].shape[1] <= room):
-            yield {**whole, "gap": "", "blank": not text.strip(), "is_last": True}
-            return
-        parts = self._parts(text, room, by_sentence)
-        for i, (part, gap) in enumerate(parts):
-            yield {**encoded(part), "gap": gap, "blank": not part.strip(), "is_last": i == len(parts) - 1}
+        whole = [units(text) if isinstance(text, str) else [] for text in texts]
+        ready = encoded([unit for own in whole for unit, _ in own])
+        for text, own in zip(texts, whole, strict=True):
+            if not isinstance(text, str):
+                raise UserError(f"{self.task} takes texts, not {type(text).__name__}: {str(text)[:60]!r}")
+            parts = []
+            for unit, gap in own:
+                features = next(ready)
+                if cut or not room or features["input_ids"].shape[1] <= room:
+                    parts.append(features | {"gap": gap, "blank": not unit.strip()})
+                    continue
+                pieces = self._split(unit, room)
+                parts += [
+                    features | {"gap": after, "blank": not piece.strip()}
+                    for features, (piece, after) in zip(encoded([piece for piece, _ in pieces]), pieces, strict=True)
+                ]
+                parts[-1]["gap"] = gap
+            yield [part | {"is_last": i == len(parts) - 1} for i, part in enumerate(parts)]
 
-    def _parts(self, text: str, window: int | None, by_sentence: bool) -> list[tuple[str, str]]:
+    def _split(self, text: str, window: int) -> list[tuple[str, str]]:
         def length(part: str) -> int:
             return len(self.tokenizer(self.prefix + part, verbose=False)["input_ids"])
 
-        if window and length("") >= window:
+        if length("") >= window:
             raise UserError(f"a window of {window} tokens has no room for a text: the prefix alone has {length('')}.")
-        parts = []
-        for sentence, gap in windows.sentences(text) if by_sentence and text.strip() else [(text, "")]:
-            if window and length(sentence) > window:
-                *most, (end, _) = windows.split(sentence, length, window)
-                parts += [*most, (end, gap)]
-            else:
-                parts.append((sentence, gap))
-        return parts
+        return windows.split(text, length, window)
 
-    def _encode(self, part: str, truncation, window: int | None, src_lang, tgt_lang) -> dict:
+    def _encoded(self, parts: list[str], truncation, window: int | None, src_lang, tgt_lang) -> Iterator[dict]:
         """input_ids and attention_mask (1, S); from some multilingual tokenizers also forced_bos_token_id, an int."""
+        if not parts:
+            return
         cut = {"truncation": truncation, "max_length": window if truncation else None}
+        own: dict = {}
         if self.return_name == "translation" and languages.takes_languages(self.tokenizer):
             pair = languages.checked(self.tokenizer, self.task, src_lang, tgt_lang)
-            features = self.tokenizer._build_translation_inputs(part, return_tensors="pt", **pair, **cut)
+            features = self.tokenizer._build_translation_inputs(parts, return_tensors=None, **pair, **cut)
+            own = {"forced_bos_token_id": features["forced_bos_token_id"]}
         else:
-            features = self.tokenizer(self.prefix + part, return_tensors="pt", verbose=False, **cut)
-        size = features["input_ids"].shape[1]
-        if truncation and size >= (window or 0):
-            whole = len(self.tokenizer(self.prefix + part, verbose=False)["input_ids"])
-            chunks.dropped(self, whole - size, whole, "truncation cuts a text, which would else be read in parts")
-        features.pop("token_type_ids", None)  # made by some tokenizers, refused by `generate`
-        return chunks.never_empty(features, self.tokenizer)
+            features = self.tokenizer([self.prefix + part for part in parts], verbose=False, **cut)
+        for i, part in enumerate(parts):
+            # what more some tokenizers make, such as token_type_ids, `generate` refuses
+            tensors = {name: torch.tensor([features[name][i]]) for name in ("input_ids", "attention_mask")}
+            size = tensors["input_ids"].shape[1]
+            if truncation and size >= (window or 0):
+                whole = len(self.tokenizer(self.prefix + part, verbose=False)["input_ids"])
+                chunks.dropped(self, whole - size, whole, "truncation cuts a text, which would else be read in parts")
+            yield chunks.never_empty(tensors, self.tokenizer) | own
 
     def _room(self) -> int | None:
         """The longest part: the window, and for a translation no more than the checkpoint's limit on answers allows."""
@@ -248,6 +271,11 @@ class Text2TextPipeline(chunks.Parted):
             own["logits_processor"] = LogitsProcessorList([*own.get("logits_processor", ()), RowEnds(limits, end)])
         # one more than any row gets, so that nothing `generate` does at its own limit depends on the rest of the batch
         return self._prepare_generate_kwargs(own, **forced, max_new_tokens=longest + 1), limits
+
+    def _get_set_generation_params(self, generate_kwargs):
+        chosen = generate_kwargs.get("generation_config")
+        stated = self._stated.by(self.model.generation_config)
+        return stated | ({} if chosen is None else chosen.to_diff_dict()) | generate_kwargs
 
     def _tell_of_cut(self, call: dict) -> None:
         """A warning, once, that an answer met a limit which the caller didn't set."""

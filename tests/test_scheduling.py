@@ -127,8 +127,14 @@ def test_samples_are_drawn_anew(request, english):
     assert len(seen) == 6 and len({answer["translation_text"] for answer in found}) > 1
 
 
-def test_what_precedes_an_unreadable_input_is_answered(pipe, english):
-    answers = iter(pipe((text for text in [*english[:5], 7, english[5]]), batch_size=4))
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_precedes_an_unreadable_input_is_answered(pipe, english, at_once):
+    texts = [*english[:5], 7, english[5]]
+
+    class Data(Dataset):
+        __getitem__, __len__ = texts.__getitem__, texts.__len__
+
+    answers = iter(pipe(Data()) if at_once else pipe((text for text in texts), batch_size=4))
     assert len([next(answers) for _ in range(5)]) == 5
     with pytest.raises((UserError, ValueError, TypeError)):
         next(answers)
@@ -160,7 +166,7 @@ def test_few_inputs_are_held_however_many_there_are(classifier, monkeypatch, eng
             return f"{english[i % len(english)]} {i}"
 
     held = [read - answered for answered, _ in enumerate(classifier(Many()))]
-    assert len(held) == 400 and max(held) <= 3 * 16
+    assert len(held) == 400 and max(held) <= 3 * 16 + 4
 
 
 def test_a_batch_that_does_not_fit_is_halved(classifier, monkeypatch, english):
@@ -184,6 +190,16 @@ def test_a_model_with_workers_computes_batches_side_by_side(pipe, monkeypatch, e
     monkeypatch.setattr(pipe, "forward", forward)
     monkeypatch.setattr(pipe.model, "workers", 2, raising=False)
     assert near(flat(pipe(english)), alone)
+
+
+def test_a_model_may_say_how_many_rows_pay(classifier, monkeypatch, english):
+    monkeypatch.setattr(classifier.model, "rows", 5, raising=False)
+    rows = counting(classifier, monkeypatch)
+    classifier(english)
+    assert max(rows) <= 5 and sum(rows) == len(english)
+    rows.clear()
+    classifier(english, batch_size=8)  # asked for
+    assert max(rows) == 8
 
 
 def test_an_error_in_one_worker_is_raised(classifier, monkeypatch, english):

@@ -59,13 +59,14 @@ def test_without_data_the_part_is_left_out_in_a_line(tmp_path, monkeypatch, caps
 def test_a_model_is_scored_by_bins_and_sources_pass_whole(mirror, bundled, monkeypatch):
     from pipelines.text2text import Text2TextPipeline
 
-    parts, real = [], Text2TextPipeline.preprocess
+    parts, real = [], Text2TextPipeline.preprocess_all
 
-    def seen(pipe, text, **given):
-        parts.append(list(real(pipe, text, **given)))
-        yield from parts[-1]
+    def seen(pipe, texts, **given):
+        for own in real(pipe, texts, **given):
+            parts.append(own)
+            yield own
 
-    monkeypatch.setattr(Text2TextPipeline, "preprocess", seen)
+    monkeypatch.setattr(Text2TextPipeline, "preprocess_all", seen)
     bins = translation.rows(SETTINGS, seed=0)
     told = translation.scored("lstm", bins, SETTINGS, Run(device="cpu"))
     assert parts and all(len(part) == 1 for part in parts)

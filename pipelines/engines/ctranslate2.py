@@ -3,6 +3,7 @@
 import copy
 import functools
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from pipelines.engines import HEADS, Checkpoint
 from pipelines.engines.standin import StandIn, converted
 
 VOCABULARY = {"text2text": "shared_vocabulary.json", "text_generation": "vocabulary.json"}
+ROWS = 16  # of a batch on a CPU: with 32 and more, what a batch goes through outgrows the cache of a core
 HEAD = "head.safetensors"  # the last layer, which CTranslate2 has no form for
 
 
@@ -37,7 +39,10 @@ def opened(stand_in: StandIn, runtime: type, precision: str, folder: Path):
         precision = "int8_float16" if precision == "int8" else "float16"
     else:
         stand_in.workers = torch.get_num_threads()
+        stand_in.rows = ROWS
         memory.keep()
+        if torch.backends.cpu.get_cpu_capability() == "AVX512":
+            os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")  # read when the first model is made; else it is AVX2
     stand_in.precision = precision or "float32"
     return runtime(
         str(folder),

@@ -3,6 +3,7 @@
 import importlib.metadata
 import logging
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from transformers.modeling_outputs import QuestionAnsweringModelOutput, TokenCla
 from transformers.utils import cached_file
 
 import pipelines
+from pipelines.calls import Stated
 from pipelines.engines import PACKAGES, Checkpoint, cache
 from pipelines.errors import UserError
 
@@ -33,6 +35,7 @@ class StandIn:
     training = False
     dtype = torch.float32
     workers = 1  # batches that can be computed at once, by as many threads
+    rows = sys.maxsize  # of a batch beyond which more are no faster
 
     def __init__(self, checkpoint: Checkpoint):
         self._loading, self._torch_model = threading.Lock(), None
@@ -43,7 +46,7 @@ class StandIn:
         with torch.device("meta"):
             self.skeleton = self._class(checkpoint.config)  # the modules, without memory for weights
         self.base_model = self.skeleton.base_model
-        self.generation_config = getattr(self.skeleton, "generation_config", None)
+        self.generation_config, self.stated = getattr(self.skeleton, "generation_config", None), Stated()
         if self.can_generate():
             self.generation_config = _generation(checkpoint, self.generation_config)
 

@@ -13,7 +13,7 @@ from transformers import GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from pipelines.calls import CannotDo, read
+from pipelines.calls import CannotDo, Stated, read
 from pipelines.lstm.configuration_lstm import LSTMConfig
 from pipelines.lstm.decoding import read_on, search
 
@@ -247,6 +247,7 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
         self.dropout = nn.Dropout(config.dropout)
         self.lm_head = nn.Linear(config.d_model, config.vocab_size)
         self.gate = nn.Linear(config.d_model, 1) if config.copying else None
+        self.stated = Stated()
         self.post_init()
 
     @classmethod
