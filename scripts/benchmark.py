@@ -26,6 +26,7 @@ OLD = "transformers 4.57.6"
 NEEDS = ("transformers==4.57.6", "torch>=2.11,<2.14", "sentencepiece>=0.2", "protobuf>=4", "ctranslate2>=4.6")
 NEEDS += ("onnxruntime>=1.20", "onnx", "optimum-onnx")
 ANSWERS = 128  # tokens of an answer at most, where a caller must say
+TICKS = (1, 2, 5, 10, 20, 50)
 FIRST = 8  # inputs that each arm answers before the clock runs
 
 
@@ -304,9 +305,10 @@ def ratio(told: dict) -> str:
 
 
 def picture(measured: dict, file: Path) -> None:
-    """Bars of the throughput ratios, a panel a task; the whiskers are the rounds'. Nothing without matplotlib."""
+    """The throughput ratios, a panel a task; the whiskers are the rounds'. Nothing without matplotlib."""
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import NullLocator
     except ImportError:
         say("no picture: pip install '.[report]'")
         return
@@ -315,17 +317,20 @@ def picture(measured: dict, file: Path) -> None:
     with looks.settings():
         figure = Figure(figsize=(8, 1 + 1.1 * len(measured)), layout="constrained")
         cells = figure.subplots(-(-len(measured) // 2), 2, squeeze=False, sharex=True).flat
-        for cell, (name, task) in zip(cells, measured.items(), strict=False):
+        for (name, task), cell in zip(measured.items(), cells, strict=False):  # in this order none is lost
             others = {arm: told["duet_is_faster"]["throughput"] for arm, told in task["arms"].items() if arm != "duet"}
             places, values = range(len(others)), [told["median"] for told in others.values()]
             low = [told["median"] - told["low"] for told in others.values()]
             high = [told["high"] - told["median"] for told in others.values()]
-            cell.barh(places, values, xerr=[low, high], color="0.7", edgecolor="0.2", error_kw={"linewidth": 1})
-            cell.set_yticks(places, others, fontsize=6)
+            cell.errorbar(values, places, xerr=[low, high], fmt="o", color="0.2", markersize=4, capsize=2)
+            cell.set_yticks(places, others, fontsize=7)
             cell.axvline(1, color="0.2", linewidth=1)
             cell.set_xscale("log")
-            cell.set_title(name)
-            cell.set_xlabel("times as many samples/s as the peer (log scale)")
+            cell.set_xticks(TICKS, map(str, TICKS))
+            cell.xaxis.set_minor_locator(NullLocator())
+            cell.set_title(name, fontsize=9)
+            cell.tick_params(labelbottom=True)
+        figure.supxlabel("times as many samples/s as the peer (log scale)", fontsize=9)
         for cell in list(cells):
             cell.set_axis_off()
         figure.savefig(file, dpi=150)

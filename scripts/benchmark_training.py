@@ -33,7 +33,7 @@ WARM = 3  # steps that each arm takes before the clock runs
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line and returns the exit status."""
-    return status("scripts.benchmark_training", lambda: run(parse(argv)), "interrupted; nothing was written")
+    return status("scripts.benchmark_training", lambda: run(parse(argv)), "interrupted; what is done is written")
 
 
 def parse(argv: list[str] | None = None) -> argparse.Namespace:
@@ -55,23 +55,27 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures, writes the result file and prints the table. Raises `UserError`."""
+    """Measures, writes the result file after each pairing, and prints the table. 1 where a pairing failed."""
     import torch
 
     from scripts.environment import environment
     from scripts.results import write_text
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    measured = {}
-    for task, family in args.pairs:
-        with tempfile.TemporaryDirectory() as work:
-            measured[f"{task.name} {family}"] = figures_of(task, family, Path(work), device, args)
     where = environment(device, args.seed) | {"threads": args.threads}
+    measured: dict[str, dict] = {}
     said = {"schema": 1, "environment": where, "steps": args.steps, "rounds": args.rounds, "pairs": measured}
     args.output.mkdir(parents=True, exist_ok=True)
-    write_text(args.output / f"training-{device}.json", json.dumps(said, indent=1) + "\n")
+    for task, family in args.pairs:
+        try:
+            with tempfile.TemporaryDirectory() as work:
+                measured[f"{task.name} {family}"] = figures_of(task, family, Path(work), device, args)
+        except UserError as error:
+            say(f"{task.name} {family}: {error}")
+            continue
+        write_text(args.output / f"training-{device}.json", json.dumps(said, indent=1) + "\n")
     print(table(measured))
-    return 0
+    return 0 if len(measured) == len(args.pairs) else 1
 
 
 def figures_of(task, family: str, work: Path, device: str, args: argparse.Namespace) -> dict:
