@@ -49,9 +49,7 @@ class Plan:
     """How the inputs of a call are computed."""
 
     batch_size: int  # rows of a batch, which then has parts in their order; 0 to choose and order them
-    first: (
-        int  # batches in the first window that is put in order; the next ones are doubled up to `WINDOW`. 0: no order
-    )
+    first: int  # batches in the first window that is put in order, 0: no order; the next are doubled up to `WINDOW`
     ahead: bool  # the next window is read in a thread of its own while the model computes
     once: bool  # an input that was there before is not computed again
 
