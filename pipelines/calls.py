@@ -48,6 +48,11 @@ class Stated:
             self._known = copy.deepcopy(vars(config)), found
         return found
 
+    def over(self, config, options: dict) -> dict:
+        """What `generate(…, **options)` is told: by the options, by a config among them, by the model's own config."""
+        chosen = options.get("generation_config")
+        return self.by(config) | ({} if chosen is None else chosen.to_diff_dict()) | options
+
 
 class CannotDo(Exception):
     """A call that transformers itself must answer; its text says why."""
@@ -79,10 +84,8 @@ def read(model, options: dict, prompt: int | None) -> Call:
 
     Raises `CannotDo` for what isn't among `READ`.
     """
-    options = dict(options)
-    given = options.pop("generation_config", None)
-    said = model.stated.by(model.generation_config) | ({} if given is None else given.to_diff_dict()) | options
-    said = {name: value for name, value in said.items() if value is not None}
+    said = model.stated.over(model.generation_config, options)
+    said = {name: value for name, value in said.items() if value is not None and name != "generation_config"}
     idle = IDLE if said.get("do_sample") else IDLE | SAMPLING
     for name, value in said.items():
         if name not in idle | READ and value not in ONLY.get(name, ()):

@@ -43,6 +43,8 @@ class Parted(ChunkPipeline):
     otherwise. Lists and data sets are read in a thread beside the model, so `num_workers` changes nothing.
     """
 
+    together = False  # whether `preprocess_all` gains by several inputs
+
     def check_model_type(self, supported_models):
         pass  # the Auto class that loaded the model has decided
 

@@ -65,7 +65,7 @@ def answers(pipe, inputs: Iterable, parameters: tuple, plan: Plan) -> Iterator:
     waiting: deque[_Input] = deque()
     known = _Known() if plan.once else None
     sizes = (min(plan.first * rows, WINDOW), WINDOW) if ordered else (rows, rows)
-    windows = _windows(_read(pipe, inputs, before, waiting, known, rows if plan.ahead else 1), *sizes)
+    windows = _windows(_read(pipe, inputs, before, waiting, known, rows if plan.ahead and pipe.together else 1), *sizes)
 
     def chosen() -> Iterator[list[_Part]]:
         for window in _one_ahead(windows) if plan.ahead else windows:
@@ -136,10 +136,9 @@ def _read(pipe, inputs: Iterable, parameters: dict, waiting: deque, known: "_Kno
                     one.read = features["is_last"]
                     yield _Part(one, place, features)
             except Exception as raised:
-                one.error = error = raised
-            one.read = True
-            if one.error:
+                one.error, one.read = raised, True
                 return
+            one.read = True
     if not isinstance(error, StopIteration):
         waiting.append(_Input(read=True, error=error))
 

@@ -77,6 +77,7 @@ class Text2TextPipeline(chunks.Parted):
     _pipeline_calls_generate = True
     _default_generation_config = None  # see DEFAULTS
     TASK = "text2text-generation"  # where none is named
+    together = True
     dropped_tokens = 0  # by `truncation`, since the pipeline was made
 
     def __init__(self, model, task: str | None = None, **kwargs):
@@ -273,9 +274,7 @@ class Text2TextPipeline(chunks.Parted):
         return self._prepare_generate_kwargs(own, **forced, max_new_tokens=longest + 1), limits
 
     def _get_set_generation_params(self, generate_kwargs):
-        chosen = generate_kwargs.get("generation_config")
-        stated = self._stated.by(self.model.generation_config)
-        return stated | ({} if chosen is None else chosen.to_diff_dict()) | generate_kwargs
+        return self._stated.over(self.model.generation_config, generate_kwargs)
 
     def _tell_of_cut(self, call: dict) -> None:
         """A warning, once, that an answer met a limit which the caller didn't set."""
