@@ -31,8 +31,8 @@ def pipeline(
     """A `transformers.Pipeline` for `task`.
 
     task: a Hub name (translation, translation_en_to_fr, summarization, text2text-generation, question-answering,
-        sentiment-analysis, text-classification) or the name of a task that a bundled checkpoint answers (translate,
-        sentiment). Other tasks of transformers' go to its own `pipeline` as they are.
+        sentiment-analysis, text-classification, sentence-similarity) or the name of a task that a bundled checkpoint
+        answers (translate, sentiment). Other tasks of transformers' go to its own `pipeline` as they are.
     model: "transformer" (default) or "lstm" (bundled), a family ("t5", "bert"), a folder, a Hub id, "id@revision", or
         a loaded `PreTrainedModel` (then `tokenizer` is needed).
     tokenizer: a loaded tokenizer, a folder or a Hub id; default: the model's own.

@@ -20,6 +20,8 @@ KINDS = {
     "question_answering": "question-answering",
     "text_generation": "text-generation",
     "extractive": "extractive-summarization",
+    "text_similarity": "sentence-similarity",
+    "written_similarity": "sentence-similarity",  # the same, by a model that writes
 }
 # The Hub's task names → shape, and which bundled task answers when no other model is named. The first Hub name of a
 # task of ours is the one it goes by: `translate` reads a checkpoint's settings for translation_en_to_fr.
@@ -35,6 +37,7 @@ HUB_TASKS = {
     "sentiment-analysis": ("text_classification", "sentiment"),
     "text-classification": ("text_classification", "sentiment"),
     "extractive-summarization": ("extractive", "extract"),
+    "sentence-similarity": ("text_similarity", "similarity"),
 }
 # A task without weights of its own: its arms are the encoders of bundled models of other tasks.
 LENT = {"extract": {"bert": "intents-bert", "lstm": "summarize-lstm"}}

@@ -44,6 +44,7 @@ def load(task, model, *, tokenizer=None, engine="auto", device=None, revision=No
             raise UserError("a loaded model needs its tokenizer: pipeline(task, model=model, tokenizer=tokenizer).")
         source, options = None, {}
         hub_task = hub.hub_task(task) or _task_of([type(model).__name__], task)
+        config = model.config
     else:
         source, options = _source(task, model, revision)
         if os.path.isdir(source) and not os.path.isfile(os.path.join(source, "config.json")):
@@ -51,7 +52,10 @@ def load(task, model, *, tokenizer=None, engine="auto", device=None, revision=No
         options |= how.everywhere
         config = _config(task, how.config, source, options)
         hub_task = hub.hub_task(task) or _task_of(config.architectures or [], task)
-    shape = pipelines.kind(hub.kind_of(hub_task))
+    kind = hub.kind_of(hub_task)
+    shape = pipelines.kind(kind)
+    if config.is_encoder_decoder and hasattr(shape, "WRITTEN"):  # a T5 writes what others have a layer for
+        shape = pipelines.kind(shape.WRITTEN)
     words = functools.partial(_tokenizer, task, tokenizer, source, options, how.everywhere)
     if source is not None:
         _check_kind(task, shape, source, config)

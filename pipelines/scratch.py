@@ -10,6 +10,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer, WordPieceTrainer
 from transformers import AutoConfig, BertTokenizer, GPT2Tokenizer, PreTrainedModel, PreTrainedTokenizerBase, T5Tokenizer
 
+import pipelines
 from pipelines.errors import UserError, unknown
 
 
@@ -117,11 +118,21 @@ def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts) -> tuple[BertTok
 def new_tokenizer(kind: str, texts, size: int, prefix: str = "") -> PreTrainedTokenizerBase:
     """The tokenizer both arms of a pairing share: sentencepiece where text is written, byte-level BPE where it is gone
     on with, WordPiece where it is read."""
-    if kind == "text2text":
+    if writes(kind):
         return sentencepiece_tokenizer(texts, size, prefix)
     if kind == "text_generation":
         return byte_tokenizer(texts, size)
     return wordpiece_tokenizer(texts, size)
+
+
+def writes(kind: str) -> bool:
+    """Whether models of this shape are encoder-decoders, which write their answers."""
+    return pipelines.kind(kind).AUTO == "AutoModelForSeq2SeqLM"
+
+
+def head_fields(kind: str, labels: tuple[str, ...]) -> dict:
+    """The configuration fields that say what a new head answers: the labels, or what all models of the shape do."""
+    return getattr(pipelines.kind(kind), "HEAD", None) or label_fields(labels)
 
 
 def new_model(
@@ -138,7 +149,7 @@ def new_model(
         "vocab_size": len(tokenizer),
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,
-        **label_fields(labels),
+        **head_fields(kind, labels),
     }
     if kind == "text_generation":
         # as in GPT-2's own configuration: its padding is the token that begins texts, which is seldom padding
@@ -149,7 +160,7 @@ def new_model(
             raise unknown(f"size of a {family} model", name, known)
     try:
         config = AutoConfig.for_model(family, **given, **sizes)
-        if kind == "text2text":
+        if writes(kind):
             config.decoder_start_token_id = tokenizer.pad_token_id
         model = getattr(transformers, pipelines.kind(kind).AUTO).from_config(config)
         if kind == "text_generation":

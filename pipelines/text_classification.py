@@ -89,10 +89,11 @@ class WindowedTextClassificationPipeline(TextClassificationPipeline, chunks.Part
             rule, temperature = calibration.threshold(config), calibration.temperature(config)
             if temperature != 1:
                 parts = [{**part, "logits": part["logits"] / temperature} for part in parts]
+        theirs = super().postprocess
         if len(parts) == 1 and not rule:
-            return super().postprocess(parts[0], function_to_apply, top_k, _legacy)
+            return theirs(parts[0], function_to_apply, top_k, _legacy)
         # all labels of each part, in the order of their ids
-        each = [super(type(self), self).postprocess(part, function_to_apply, None, True) for part in parts]
+        each = [theirs(part, function_to_apply, None, True) for part in parts]
         total = sum(part["weight"] for part in parts)
         mean = [
             {

@@ -85,7 +85,7 @@ def _model(task: Task, model: str, device: str, engine: str) -> Arm:
         one=asking(task, pipe),
         many=lambda inputs, size, progress=lambda n: None: predict_all(task, pipe, inputs, size, progress),
         fixed=(lambda x, n: pipe(x, min_new_tokens=n, max_new_tokens=n, **plain))
-        if pipe.model.can_generate()
+        if getattr(pipe, "_pipeline_calls_generate", False) and task.kind in ("text2text", "text_generation")
         else None,
     )
 

@@ -5,6 +5,11 @@ from datetime import date
 
 from tasks import data
 
+PAIRING = """One arm of a pairing of the Duet toolkit; the other arm was trained on the
+same data by the same loop."""
+FURTHER = """It stands beside a pairing of the Duet toolkit, whose arms were trained on
+the same data by the same loop."""
+
 
 def render(task, recipe, record: dict) -> str:
     """The card as Markdown with the Hub's YAML head, from a training's record (`results/training/*.json`)."""
@@ -33,6 +38,9 @@ def render(task, recipe, record: dict) -> str:
     note = f"- {recipe.note}\n" if recipe.note else ""
     base = over or recipe.init
     base = f"base_model: {json.dumps(base)}\n" if base else ""  # as JSON: a path may hold YAML's signs
+    model, beside = "transformer" if family == task.transformer else family, PAIRING
+    if family in task.further:
+        beside = FURTHER
     return f"""---
 library_name: transformers
 license: other
@@ -42,11 +50,10 @@ datasets: {json.dumps(sources)}
 ---
 # {task.name}: {arm}
 
-{task.title[0].upper() + task.title[1:]}. One arm of a pairing of the Duet toolkit; the other arm was trained on the
-same data by the same loop.
+{task.title[0].upper() + task.title[1:]}. {beside}
 
     from pipelines import pipeline
-    pipeline("{task.name}", model="{"lstm" if family == "lstm" else "transformer"}")({task.call})
+    pipeline("{task.name}", model="{model}")({task.call})
 
 ## Scores on the validation split ({record["data"]["validation"]:,} rows)
 

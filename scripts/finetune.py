@@ -107,8 +107,8 @@ def choose(name: str, family: str):
     """The task and the family of one of its arms; "transformer" is the task's own. Raises `UserError`."""
     task = load(name)
     family = task.transformer if family == "transformer" else family
-    if family not in task.families:
-        raise unknown(f"family for {task.name}", family, ("transformer", *task.families))
+    if family not in (*task.families, *task.further):
+        raise unknown(f"family for {task.name}", family, ("transformer", *task.families, *task.further))
     return task, family
 
 

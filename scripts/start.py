@@ -38,6 +38,8 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
     `saved` is the folder of the tokenizer of a run that goes on; a new vocabulary is not trained again.
     """
     torch.manual_seed(recipe.seed)
+    kind = task.kind_of(family)
+    answers = getattr(pipelines.kind(kind), "ANSWERS", ())  # a vocabulary must have them, whatever the texts do
     if recipe.init:
         tokenizer, model = _from_checkpoint(task, family, recipe)
     else:
@@ -51,9 +53,9 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
             import transformers
 
             tokenizer = transformers.AutoTokenizer.from_pretrained(saved)
-        tokenizer = tokenizer or scratch.new_tokenizer(task.kind, texts, recipe.vocabulary, task.prefix)
+        tokenizer = tokenizer or scratch.new_tokenizer(kind, texts + list(answers), recipe.vocabulary, task.prefix)
         torch.manual_seed(recipe.seed)
-        model = scratch.new_model(task.kind, family, tokenizer, recipe.sizes, task.labels, table)
+        model = scratch.new_model(kind, family, tokenizer, recipe.sizes, task.labels, table)
     positions = getattr(model.config, "max_position_embeddings", None)
     if positions and recipe.max_length > positions:
         raise UserError(f"max_length {recipe.max_length} is more than the model's {positions} positions")
@@ -82,8 +84,9 @@ def _from_checkpoint(task, family: str, recipe):
     if config.model_type != family:
         raise UserError(f"--init {init} is a {config.model_type} model, not {family}")
     tokenizer = _loaded(path, lambda: transformers.AutoTokenizer.from_pretrained(path, **options))
-    auto = getattr(transformers, pipelines.kind(task.kind).AUTO)
-    labels = scratch.label_fields(task.labels)
+    kind = task.kind_of(family)
+    auto = getattr(transformers, pipelines.kind(kind).AUTO)
+    labels = scratch.head_fields(kind, task.labels)
     if task.kind == "question_answering":
         labels = {"num_labels": 2}  # start and end, whatever the checkpoint had
     for name, value in labels.items():
@@ -108,7 +111,8 @@ def goes_on(task, folder: str) -> bool:
 
     config = transformers.AutoConfig.from_pretrained(folder)
     wanted = pipelines.kind(task.kind).AUTO.removeprefix("AutoModel")  # "ForTokenClassification"
-    labels = not task.labels or list(config.id2label.values()) == list(task.labels)
+    fields = scratch.head_fields(task.kind, task.labels)
+    labels = all(getattr(config, name) == value for name, value in fields.items())
     return labels and config.architectures[0].endswith(wanted)
 
 
@@ -125,7 +129,7 @@ def _describe(task, family: str, model) -> None:
     """Writes into the checkpoint how the task is asked and answered, where its `config.json` keeps such things."""
     if hasattr(model.config, "calibration"):
         del model.config.calibration  # of the weights that this training starts from
-    if task.kind != "text2text":
+    if not scratch.writes(task.kind_of(family)):
         if task.params:
             model.config.task_specific_params = {task.hub_task: dict(task.params)}
         return

@@ -31,7 +31,7 @@ class Training:
     def __init__(self, accelerator, task, family: str, recipe, folder: Path):
         self.accelerator, self.task, self.family, self.recipe = accelerator, task, family, recipe
         self.folder, self.own = folder, folder / "training"
-        self.kind = pipelines.kind(task.kind)
+        self.kind = pipelines.kind(task.kind_of(family))
         count = accelerator.num_processes
         self.progress = {"step": 0, "best": None, "best_step": 0, "bad": 0, "seconds": 0.0, "tokens": 0, "padded": 0}
         self.progress["processes"] = count

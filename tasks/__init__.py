@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-TASKS = ("translate", "summarize", "ner", "qa", "sentiment", "complete", "classify", "intents")
+TASKS = ("translate", "summarize", "ner", "qa", "sentiment", "complete", "classify", "intents", "market", "similarity")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,14 @@ class Task:
     kind: str  # the shape, a module of `pipelines`: text2text, text_classification, …
     hub_task: str  # what `pipelines.pipeline` and the Hub call it: "translation_en_to_fr", "sentiment-analysis"
     transformer: str  # family of the Transformer arm: t5, bert or gpt2
+    further: dict[str, str] = field(default_factory=dict)  # more families to train → their kind
     sources: tuple[str, ...]  # Hub data set ids; the first is the one the harness measures on
     languages: tuple[str, ...] = ("en",)  # for model cards
     licences: dict[str, str] = field(default_factory=dict)  # data set id → licence, for model cards
     split: str = "validation"  # the split that the harness measures on
     columns: dict[str, tuple[str, ...]]  # input(s) and "target" → column names accepted, in order of preference
     aliases: dict[str, str] = field(default_factory=dict)  # what other data sets and models call a label → ours
+    recode: dict[str, Callable[[Any], Any]] = field(default_factory=dict)  # data set id → its targets to ours
     labels: tuple[str, ...] = ()  # class names in the order of the data set's ids
     out_of_scope: str = ""  # the one of them that means "none of the others"
     metrics: tuple[str, ...]  # names in `tasks.metrics.METRICS`
@@ -41,20 +43,24 @@ class Task:
     prepare: Callable[[Any], Any] | None = None  # train `Rows` → what is trained on, where that should differ
     make_floor: Callable[[Any], Callable[[list], list]]  # train `Rows` → (inputs → predictions)
     example: str  # a text for help and demonstrations
-    example_context: str = ""  # the text that it is asked of, where it is a question
+    example_context: str = ""  # the text that it is asked of, where it is a question; the other one of a pair
     options: Callable | None = None  # adds the task's own flags to an `argparse` parser
     arms: dict[str, dict] = field(default_factory=dict)  # more arms for the harness: what `pipelines.pipeline` is told
+    run: Callable | None = None  # (task, args) → exit status where those flags ask for more than answers, else None
     version: int = 1
 
     @property
     def command(self) -> str:
         """A command line that answers the example, as one would type it."""
-        asked_of = f' --context "{self.example_context}"' if self.example_context else ""
+        flag = "" if "text_pair" in self.columns else "--context "
+        asked_of = f' {flag}"{self.example_context}"' if self.example_context else ""
         return f'python -m tasks.{self.name} "{self.example}"{asked_of}'
 
     @property
     def call(self) -> str:
         """The arguments of a pipeline's call that answers the example, in Python."""
+        if "text_pair" in self.columns:
+            return str({"text": self.example, "text_pair": self.example_context})
         if self.example_context:
             return f"question={self.example!r}, context={self.example_context!r}"
         return repr(self.example)
@@ -67,6 +73,10 @@ class Task:
     def families(self) -> tuple[str, str]:
         """The two arms of the pairing: the Transformer's family, then `lstm`."""
         return (self.transformer, "lstm")
+
+    def kind_of(self, family: str) -> str:
+        """The shape in which a model of this family answers."""
+        return self.further.get(family, self.kind)
 
 
 def load(name: str) -> Task:

@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     width = max(map(len, TASKS))
     for name in TASKS:
         task = load(name)
-        print(f"{name:{width}}  {task.title} ({' | '.join(task.families)}): {task.command}")
+        print(f"{name:{width}}  {task.title} ({' | '.join((*task.families, *task.further))}): {task.command}")
     return 0
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pipelines.engines import ENGINES
 from pipelines.errors import UserError
-from tasks import Task, asking, completing, extracting, inputs, labels, marking, writing
+from tasks import Task, asking, comparing, completing, extracting, inputs, labels, marking, writing
 from tasks.flags import Parser, one_of, whole
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -33,6 +33,7 @@ READERS = {
     "token_classification": marking,
     "question_answering": asking,
     "text_generation": completing,
+    "text_similarity": comparing,
 }
 
 
@@ -59,6 +60,11 @@ def say(task: Task, line: str) -> None:
 def _run(task: Task, argv: list[str]) -> int:
     args = parse(task, argv)
     args.hub_task = extracting.settle(args)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a letter the terminal lacks must not end the run
+    if task.run and (status := task.run(task, args)) is not None:
+        return status
     if task.kind == "text_generation":
         completing.check(args)
         if args.options.pop("interactive", None):
@@ -75,7 +81,9 @@ def _run(task: Task, argv: list[str]) -> int:
         beside = asking.columns(task, args, context)
     if args.document and args.texts:
         raise UserError("--document reads --file or standard input: leave out the text, which is one anyway.")
-    if args.document:
+    if task.kind == "text_similarity":
+        items = comparing.items(task, args)
+    elif args.document:
         items = iter([inputs.document(args.file)])
     else:
         items = inputs.read(args.texts, args.file, args.column, columns, beside)
@@ -85,9 +93,6 @@ def _run(task: Task, argv: list[str]) -> int:
     items = itertools.chain([first], items)
     if context is not None:
         items = (replace(item, context=context) for item in items)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a letter the terminal lacks must not end the run
     if args.compare:
         from tasks.compare import compare as run
     else:
@@ -120,13 +125,14 @@ def parser(task: Task) -> argparse.ArgumentParser:
     add("texts", nargs="*", metavar="TEXT", help="a text to answer; one that begins with - goes after --")
     add("--file", metavar="F", help=f"texts of a file: {' '.join(inputs.FORMATS)} (lines or rows)")
     add("--column", metavar="C", help="column of the file that holds the text")
-    if task.kind not in ("question_answering", "text_generation"):
+    if task.kind in ("text2text", "text_classification", "token_classification"):
         add("--document", action="store_true", help="all of a .txt --file, or of standard input, is one text")
     add(
         "--model",
         action="append",
         metavar="M",
-        help=f"transformer ({task.transformer}), lstm, a Hub id[@revision] or a folder (default transformer)",
+        help=f"{', '.join([f'transformer ({task.transformer})', 'lstm', *task.further])}, a Hub id[@revision] or a "
+        "folder (default transformer)",
     )
     add("--compare", action="store_true", help="both arms side by side, with latency; --model (twice) names others")
     add("--json", action="store_true", help="one JSON object per text: input, output, model")
@@ -169,7 +175,7 @@ class Arm:
     pipe: Callable
     value: Callable  # output → what `--json` prints
     fields: Callable  # output → list of strings for people
-    plain: Callable  # output, text, whether it is the only text → what is printed for people
+    plain: Callable  # output, text (or pair), whether it is the only text → what is printed for people
 
 
 def load(task: Task, args: argparse.Namespace, model: str) -> Arm:
@@ -186,7 +192,7 @@ def load(task: Task, args: argparse.Namespace, model: str) -> Arm:
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     pipe = pipelines.pipeline(args.hub_task or task.name, model=model, engine=args.engine, device=args.device)
-    name = Path(pipe.model.name_or_path).name if model in (*ARMS, task.transformer) else model
+    name = Path(pipe.model.name_or_path).name if model in (*ARMS, task.transformer, *task.further) else model
     return Arm(name, *(extracting if args.hub_task else READERS[task.kind]).reader(task, pipe))
 
 
@@ -206,7 +212,7 @@ def answer(pipe, texts: list, batch_size: int | None, options: dict) -> list:
 def _outputs(pipe, texts: list, batch_size: int | None, options: dict) -> list:
     outputs = pipe(texts, batch_size=batch_size, **options)
     # a list of one question has a bare answer, as in transformers 4
-    return [outputs] if len(texts) == 1 and isinstance(texts[0], dict) else outputs
+    return [outputs] if len(texts) == 1 and isinstance(texts[0], dict) and "question" in texts[0] else outputs
 
 
 def alone(pipe, text, options: dict):
@@ -225,7 +231,7 @@ def problem_of(item: inputs.Item, output) -> str:
 
 def print_json(item: inputs.Item, record: dict, problem: str = "") -> None:
     """One object on one line: input, the record, and what went wrong where something did."""
-    record = {"input": item.text, **record, **({"error": problem} if problem else {})}
+    record = {"input": item.asked, **record, **({"error": problem} if problem else {})}
     print(json.dumps(record, ensure_ascii=False))
 
 
@@ -250,7 +256,7 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
                 value = None if problem else arm.value(output)
                 print_json(item, {"output": value, "model": arm.name if arm else model}, problem)
             elif not problem:
-                print(arm.plain(output, item.text, single))
+                print(arm.plain(output, item.asked, single))
             elif not single:
                 print()
             advance()

@@ -80,7 +80,8 @@ def _print_table(task: Task, arms: list[cli.Arm], rows: list[tuple]) -> None:
         table.add_column(Text(arm.name), overflow="fold", ratio=1)
         table.add_column("ms", f"{total:.1f}", justify="right", no_wrap=True)
     for item, answers in rows:
-        text = item.text if len(item.text) <= SHOWN else item.text[:SHOWN] + " …"
+        text = item.asked if isinstance(item.asked, str) else "\n".join(item.asked.values())
+        text = text if len(text) <= SHOWN else text[:SHOWN] + " …"
         cells = [Text(text)]
         for arm, (output, ms) in zip(arms, answers, strict=True):
             cells.append(Text("–" if isinstance(output, Exception) else _cell(arm.fields(output))))

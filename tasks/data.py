@@ -5,6 +5,7 @@ mirror nor network the bundled samples serve, and `Rows.source` says so.
 """
 
 import glob
+import math
 import os
 import random
 from dataclasses import dataclass, replace
@@ -23,7 +24,8 @@ class Rows:
     """A split as two lists of equal length, with where it came from.
 
     `inputs` are what the task's pipeline takes. `targets` are what its metrics take: for text2text a list of
-    reference texts per row, for classification the label's name, for question answering {"text", "answer_start"}.
+    reference texts per row, for classification the label's name, for question answering {"text", "answer_start"}, for
+    similarity a number.
     """
 
     inputs: list
@@ -160,13 +162,9 @@ def _load(builder: str, files: list[str], name: str):
 
 def _rows(task: Task, table, origin: str, split: str) -> Rows:
     picked = {}
-    for role, names in task.columns.items():
-        column = next((name for name in names if name in table.column_names), None)
-        if column is None:
-            there = ", ".join(table.column_names)
-            raise UserError(f"{origin}: {task.name} needs a column {' or '.join(names)}; there are: {there}.")
-        picked[role] = table[column][:]
-    targets = _targets(task, table, picked.pop("target"), origin)
+    for role in task.columns:
+        picked[role] = table[_column(task, table, role, origin)][:]
+    targets = _targets(task, table, _recoded(task, picked.pop("target"), origin), origin)
     if task.kind == "text_generation":  # some data sets keep the blank lines between their texts
         targets = picked["input"] = [text for text in targets if text is None or text.strip()]
     if set(picked) == {"input"}:
@@ -196,9 +194,28 @@ def _targets(task: Task, table, values: list, origin: str) -> list:
 
         tokens, tags = (next(n for n in task.columns[role] if n in table.column_names) for role in ("tokens", "target"))
         return entities.from_table(task, table, table[tokens][:], values, tags, origin)
+    if task.kind == "text_similarity":
+        return [_score(value, f"{origin}: row {i + 1}") for i, value in enumerate(values)]
     if task.labels:
         return [label_name(task, value, f"{origin}: row {i + 1}") for i, value in enumerate(values)]
     return values
+
+
+def _recoded(task: Task, values: list, origin: str) -> list:
+    """Targets of a data set with ids or a scale of its own as ours; it is known by its id, also as a folder's path."""
+    recode = task.recode.get("/".join(Path(origin).parts[-2:]))
+    return [value if value is None or not recode else recode(value) for value in values]
+
+
+def _score(value, where: str) -> float | None:
+    """A number. Raises `UserError` for what is none."""
+    try:
+        number = None if value is None else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if number is not None and not math.isfinite(number):
+        raise UserError(f"{where}: not a number: {value!r}.")
+    return number
 
 
 def _answers(value, context: str) -> dict | None:
@@ -213,7 +230,7 @@ def _answers(value, context: str) -> dict | None:
 
 
 def label_name(task: Task, label: str | int, where: str = "") -> str:
-    """The task's own name of a label that came as a number, in another case, or as `LABEL_1`.
+    """The task's own name of a label that came as a number, in another case, as `LABEL_1` or by an alias.
 
     Raises `UserError` for a label the task does not know, `where` in front.
     """
@@ -224,4 +241,6 @@ def label_name(task: Task, label: str | int, where: str = "") -> str:
     for name in task.labels:
         if name.casefold() == text.casefold():
             return name
+    if text.casefold() in task.aliases:
+        return task.aliases[text.casefold()]
     raise UserError(f"{where + ': ' if where else ''}unknown label {label!r}: choose from {', '.join(task.labels)}.")

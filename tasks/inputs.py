@@ -8,7 +8,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipelines.errors import UserError, unknown
@@ -22,18 +22,26 @@ HEAD = 8192  # bytes looked at to tell text from binary
 class Item:
     """One text and where it stands ("line 3"); `error` says why it can't be used, "" where it can.
 
-    `context` is what stood beside it: the text that a question is to be answered from.
+    `context` is what stood beside it: the text that a question is to be answered from, or the other one of a pair.
+    `roles` are what the task's pipeline calls the two. `beside` holds further values of its row, as they stood there.
     """
 
     where: str
     text: str = ""
     error: str = ""
     context: str | None = None
+    roles: tuple[str, str] = ("question", "context")
+    beside: tuple = ()
 
     @property
     def given(self) -> str | dict:
         """What the task's pipeline takes."""
-        return self.text if self.context is None else {"question": self.text, "context": self.context}
+        return self.text if self.context is None else dict(zip(self.roles, (self.text, self.context), strict=True))
+
+    @property
+    def asked(self) -> str | dict:
+        """What stands for it beside its answer: the text, or both of a pair."""
+        return self.given if "text_pair" in self.roles else self.text
 
 
 def document(file: str | None) -> Item:
@@ -68,12 +76,18 @@ def _decode(content: bytes, name: str) -> str:
 
 
 def read(
-    texts: list[str], file: str | None, column: str | None, columns: tuple[str, ...], beside: tuple[str, ...] = ()
+    texts: list[str],
+    file: str | None,
+    column: str | None,
+    columns: tuple[str, ...],
+    beside: tuple[str, ...] = (),
+    more: tuple[str, ...] = (),
 ) -> Iterator[Item]:
     """The items of `texts`, else of `file`, else of standard input.
 
     `columns` are the names the task looks for in a table where `column` is None, `beside` those of the column that
-    holds each text's context, for tasks that need one (from a table only).
+    holds each text's context, for tasks that need one, and `more` further columns, for `Item.beside`; both are for
+    tables only.
     Raises `UserError` for a file that is missing, binary or of no known format, and for a column that is not there.
     """
     if column and not (file and Path(file).suffix.lower() in TABLES):
@@ -83,8 +97,11 @@ def read(
     if texts:
         return (_item(f"text {n}", text) for n, text in enumerate(texts, start=1))
     if file:
-        wanted = [(column,) if column else columns, *([beside] if beside else [])]
-        return _file(Path(file).expanduser(), wanted)
+        wanted = [(column,) if column else columns, *([beside] if beside else []), *((name,) for name in more)]
+        found = _file(Path(file).expanduser(), wanted)
+        if not beside:
+            return found
+        return (item if item.error else paired(item.where, item.text, item.beside[0]) for item in found)
     return _stdin()
 
 
@@ -96,8 +113,8 @@ def count(texts: list[str], file: str | None) -> int | None:
     return len(texts) or None
 
 
-def _row(where: str, text, context) -> Item:
-    """A text with its context."""
+def paired(where: str, text, context) -> Item:
+    """A text with its context, or the other text of a pair."""
     item, other = _item(where, text), _item(where, context)
     if item.error or other.error:
         return Item(where, item.text, item.error or f"{other.error} as context")
@@ -160,8 +177,8 @@ def _lines(stream, where: str) -> Iterator[Item]:
 
 
 def _made(where: str, values) -> Item:
-    """The item of a row's values in the chosen columns: a text, or a text and its context."""
-    return _item(where, *values) if len(values) == 1 else _row(where, *values)
+    """The item of a row's values in the chosen columns: the text and what stands beside it."""
+    return replace(_item(where, values[0]), beside=tuple(values[1:]))
 
 
 def _jsonl(stream, where: str, columns: list[tuple[str, ...]]) -> Iterator[Item]:
@@ -182,7 +199,7 @@ def _jsonl(stream, where: str, columns: list[tuple[str, ...]]) -> Iterator[Item]
                 continue
             yield _made(place, [row[name] for name in chosen])
         else:
-            yield _made(place, [row, None][: len(columns)])
+            yield _made(place, [row] + [None] * (len(columns) - 1))
 
 
 def _csv(stream, where: str, columns: list[tuple[str, ...]]) -> Iterator[Item]:

@@ -344,6 +344,48 @@ class KeystrokeSaving(NextWordTop1):
     key, counted = "keystroke_saving", ("saved", "typed")
 
 
+class Pearson(Metric):
+    """Correlation of predicted and real numbers, -1 to 1; 0 where either side is all the same."""
+
+    key, range = "pearson", "-1 to 1"
+    references = Value("float64")
+
+    def _info(self):
+        info = super()._info()
+        info.features = Features({"predictions": Value("float64"), "references": Value("float64")})
+        return info
+
+    def statistics(self, predictions, references):
+        x, y = (np.array(numbers, dtype=np.float64) for numbers in (predictions, references))  # (N,) each
+        return np.stack([np.ones(len(x)), x, y, x * x, y * y, x * y], axis=1)  # (N, 6)
+
+    def value(self, total):
+        x, y, xx, yy, xy = total[1:] / max(total[0], 1)
+        spread = xx - x * x, yy - y * y
+        if spread[0] <= 1e-14 * xx or spread[1] <= 1e-14 * yy:  # all the same, but for what float64 can't tell
+            return 0.0
+        return float(np.clip((xy - x * y) / np.sqrt(spread[0] * spread[1]), -1, 1))
+
+
+class Spearman(Pearson):
+    """Correlation of the ranks of predicted and real numbers, -1 to 1; equal numbers share their mean rank.
+
+    A row's rank is its place among all rows that are scored together, so an interval takes the ranks as they are and
+    not anew from each draw; and scores of parts of a data set are correlations of its ranks.
+    """
+
+    key = "spearman"
+
+    def statistics(self, predictions, references):
+        return super().statistics(_ranks(predictions), _ranks(references))
+
+
+def _ranks(numbers) -> np.ndarray:
+    """Places from 1 on in ascending order, (N,); equal numbers share the mean of theirs."""
+    _, which, counts = np.unique(np.array(numbers, dtype=np.float64), return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[which]
+
+
 _OWN_KEY = (
     Bleu,
     Chrf,
@@ -360,6 +402,8 @@ _OWN_KEY = (
     NextWordTop1,
     NextWordTop3,
     KeystrokeSaving,
+    Pearson,
+    Spearman,
 )
 # What tasks name their metrics by; results call them by their `key`, which another metric may share.
 METRICS = {metric.key: metric for metric in _OWN_KEY} | {"in_scope_accuracy": InScopeAccuracy, "answer_f1": AnswerF1}

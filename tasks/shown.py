@@ -7,11 +7,13 @@ def text(value, source: str = "") -> str:
     """One value as text; `source` is the text that spans in it point into.
 
     A text is itself; texts are alternatives with a bar between them; entities [type, start, end] are their words with
-    the type behind; a label has its score behind; annotated answers are their texts; sums are named numbers; of an
-    input with several parts each part has a line.
+    the type behind; a label has its score behind; a score alone has two decimals; annotated answers are their texts;
+    sums are named numbers; of an input with several parts each part has a line.
     """
     if isinstance(value, str):
         return value
+    if isinstance(value, float):
+        return f"{value:.2f}"
     if isinstance(value, dict):
         return _object(value)
     if value == []:

@@ -41,6 +41,18 @@ def test_bundled_recipe_fits_its_task_and_model(name, family, device):
         assert 5e6 <= model.num_parameters() <= 12e6
 
 
+def test_a_family_beside_the_pairing_has_a_recipe_that_fits():
+    further = [(name, family) for name in tasks.TASKS for family in tasks.load(name).further]
+    assert ("similarity", "t5") in further
+    for name, family in further:
+        task, recipe = tasks.load(name), read(name, family, "cpu", None, {})
+        assert recipe.data == read(name, "lstm", "cpu", None, {}).data and "epochs" in recipe.note
+        tokenizer = type("Sized", (SimpleNamespace,), {"__len__": lambda self, size=recipe.vocabulary: size})
+        with torch.device("meta"):
+            model = new_model(task.kind_of(family), family, tokenizer(pad_token_id=0, eos_token_id=1), recipe.sizes)
+        assert model.num_parameters() < 2.3e6  # 4.5 MB in float16
+
+
 @pytest.mark.parametrize("name", tasks.TASKS)
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_both_arms_see_the_same_or_the_recipe_says_why(name, device):

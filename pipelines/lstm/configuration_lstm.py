@@ -23,9 +23,12 @@ class LSTMConfig(PreTrainedConfig):
             training step by step in Python, because it forbids the fused kernel.
         copying: a decoder may copy tokens of the source (pointer-generator, See et al. 2017); it needs attention.
         pooling: how a classifier sums up a text: "max", "mean" or "last" (final state of each direction).
+        siamese: a classifier reads the two texts of a pair each alone, by the same layers, and answers from how their
+            sums differ and agree (Tai et al. 2015, section 4.2). A pair comes as BERT's: [CLS] one [SEP] other [SEP].
         forget_bias: initial bias of the forget gates (Jozefowicz et al. 2015 recommend 1).
-        freeze_embeddings: a reader's token embeddings stay as they were given: for static ones of another encoder,
-            which few questions would spoil (Chen et al. 2017, section 3.2, keep all but the commonest words fixed).
+        freeze_embeddings: a reader's or classifier's token embeddings stay as they were given: for static ones of
+            another encoder, which few rows would spoil (Chen et al. 2017, section 3.2, keep all but the commonest
+            words fixed).
         char_size, char_filters: width of a tagger's character embeddings and of what a convolution makes of them.
         characters: those a tagger knows, cased; `max_characters` of a word are read.
     Raises `ValueError` for an unknown attention or pooling, copying without attention and an odd `hidden_size`.
@@ -45,6 +48,7 @@ class LSTMConfig(PreTrainedConfig):
     input_feeding: bool = False
     copying: bool = False
     pooling: str = "max"
+    siamese: bool = False
     forget_bias: float = 1.0
     freeze_embeddings: bool = False
     char_size: int = 32

@@ -1,4 +1,4 @@
-"""The encoder alone, and a classifier of texts.
+"""The encoder alone, and a classifier of texts or of pairs.
 
 Letters in the shape comments: B batch, S tokens, H `hidden_size`, C classes.
 """
@@ -10,6 +10,7 @@ from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOut
 
 from pipelines.lstm.configuration_lstm import LSTMConfig
 from pipelines.lstm.modeling_lstm import LSTMEncoder, LSTMPreTrainedModel, _final_states, _mask
+from pipelines.lstm.modeling_pairs import LSTMComparison
 
 
 class LSTMModel(LSTMPreTrainedModel):
@@ -36,15 +37,24 @@ class LSTMModel(LSTMPreTrainedModel):
 
 
 class LSTMForSequenceClassification(LSTMPreTrainedModel):
-    """Bidirectional LSTM, pooled over the text, with a linear classifier."""
+    """Bidirectional LSTM, pooled over the text, with a linear classifier; where `siamese`, over each text of a pair
+    alone, with a linear layer on how the two compare."""
 
     def __init__(self, config: LSTMConfig):
         super().__init__(config)
         self.num_labels = config.num_labels
         self.encoder = LSTMEncoder(config)
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.compare = LSTMComparison(config) if config.siamese else None
+        self.classifier = nn.Linear(self.compare.width if self.compare else config.hidden_size, config.num_labels)
         self.post_init()
+        self.train()
+
+    def train(self, mode: bool = True):
+        """As in every module; here also because `from_pretrained`, which ends with it, forgets what is frozen."""
+        if self.config.freeze_embeddings:
+            self.get_input_embeddings().weight.requires_grad_(False)
+        return super().train(mode)
 
     def get_input_embeddings(self):
         return self.encoder.embed_tokens
@@ -52,14 +62,36 @@ class LSTMForSequenceClassification(LSTMPreTrainedModel):
     def set_input_embeddings(self, value):
         self.encoder.embed_tokens = value
 
-    def forward(self, input_ids=None, attention_mask=None, inputs_embeds=None, labels=None, return_dict=True, **_):
-        """input_ids (B, S) → logits (B, C); with labels (B,) also the mean cross-entropy."""
-        annotations = self.encoder(input_ids, attention_mask, inputs_embeds).last_hidden_state  # (B, S, H)
-        mask = _mask(annotations, attention_mask)  # (B, S)
-        logits = self.classifier(self.dropout(self._pool(annotations, mask)))  # (B, C)
-        loss = None if labels is None else F.cross_entropy(logits, labels)
+    def forward(
+        self,
+        input_ids=None,
+        attention_mask=None,
+        token_type_ids=None,
+        inputs_embeds=None,
+        labels=None,
+        return_dict=True,
+        **_,
+    ):
+        """input_ids (B, S) → logits (B, C); with labels (B,) also the mean cross-entropy, of a single output the mean
+        squared error. Only where `siamese` are token_type_ids (B, S) read: 0 the first text, 1 the second."""
+        if self.compare:
+            x = self.encoder.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, S, E)
+            mask = _mask(x, attention_mask)  # (B, S)
+            if token_type_ids is None:
+                raise ValueError("a siamese model needs token_type_ids, which tell the two texts of a pair apart")
+            pooled = self.compare(self.encoder, x, mask, token_type_ids)  # (B, 2(H + E))
+        else:
+            annotations = self.encoder(input_ids, attention_mask, inputs_embeds).last_hidden_state  # (B, S, H)
+            pooled = self._pool(annotations, _mask(annotations, attention_mask))  # (B, H)
+        logits = self.classifier(self.dropout(pooled))  # (B, C)
+        loss = None if labels is None else self._loss(logits, labels)
         output = SequenceClassifierOutput(loss=loss, logits=logits)
         return output if return_dict else output.to_tuple()
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.config.problem_type == "regression":
+            return F.mse_loss(logits.squeeze(-1), labels.to(logits.dtype))
+        return F.cross_entropy(logits, labels)
 
     def _pool(self, annotations: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(B, S, H) → (B, H)"""
