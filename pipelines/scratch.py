@@ -3,6 +3,7 @@
 import io
 import json
 import random
+from collections import Counter
 
 import torch
 import transformers
@@ -98,17 +99,17 @@ def byte_tokenizer(texts, size: int, sample: int = 8_000_000) -> GPT2Tokenizer:
     )
 
 
-def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts) -> tuple[BertTokenizer, list[int]]:
-    """A BERT tokenizer that keeps only the pieces that `texts` use, and the old id of each piece kept.
+def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts, least_uses: int = 1) -> tuple[BertTokenizer, list[int]]:
+    """A BERT tokenizer that keeps only the pieces that `texts` use so often, and the old id of each piece kept.
 
-    Single characters stay, so that a word not seen in `texts` still comes apart into known pieces.
+    Single characters stay, so that a word whose piece is gone still comes apart into known pieces.
     """
-    used = {piece for ids in tokenizer(list(texts))["input_ids"] for piece in ids}
+    uses = Counter(piece for ids in tokenizer(list(texts))["input_ids"] for piece in ids)
     special = set(tokenizer.all_special_ids)
     kept = [
         (piece, old)
         for piece, old in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-        if old in used or old in special or len(piece.removeprefix("##")) == 1
+        if uses[old] >= least_uses or old in special or len(piece.removeprefix("##")) == 1
     ]
     vocabulary = {piece: new for new, (piece, _) in enumerate(kept)}
     lower = tokenizer.backend_tokenizer.normalizer.lowercase
@@ -186,13 +187,14 @@ def label_fields(labels: tuple[str, ...]) -> dict:
 
 
 def static_embeddings(
-    folder: str, revision: str | None, texts, width: int | None = None
+    folder: str, revision: str | None, texts, width: int | None = None, least_uses: int = 1
 ) -> tuple[BertTokenizer, torch.Tensor]:
     """A pruned tokenizer and the matching rows (V, E) of another encoder's input embeddings, as GloVe served once.
 
     A `width` below the encoder's takes their first principal directions, (V, width): the least loss in squares.
     """
-    tokenizer, kept = pruned_wordpiece(transformers.AutoTokenizer.from_pretrained(folder, revision=revision), texts)
+    theirs = transformers.AutoTokenizer.from_pretrained(folder, revision=revision)
+    tokenizer, kept = pruned_wordpiece(theirs, texts, least_uses)
     encoder = transformers.AutoModel.from_pretrained(
         folder, revision=revision, dtype=torch.float32, use_safetensors=True
     )

@@ -32,6 +32,7 @@ class Recipe:
     data: tuple[str, ...] = ()  # sources; one named twice counts twice; "id:N" takes N rows; empty: the task's own
     init: str = ""  # Hub id or folder to start from; "" starts from random weights
     embeddings: str = ""  # Hub id or folder whose static input embeddings a new model starts with
+    least_uses: int = 1  # in the training texts, of a piece whose embedding is taken; rarer ones come apart
     vocabulary: int = 8000  # pieces of a new vocabulary
     sizes: dict[str, Any] = field(default_factory=dict)  # fields of a new model's configuration
     max_length: int = 128  # tokens a side

@@ -48,7 +48,8 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
         if recipe.embeddings:
             path, revision = hub.resolve(task.name, recipe.embeddings)
             width = recipe.sizes.get("d_model")
-            tokenizer, table = _loaded(path, lambda: scratch.static_embeddings(path, revision, texts, width))
+            least = recipe.least_uses
+            tokenizer, table = _loaded(path, lambda: scratch.static_embeddings(path, revision, texts, width, least))
         elif saved:
             import transformers
 

@@ -129,6 +129,15 @@ def test_a_pruned_tokenizer_still_takes_unseen_words_apart(words):
     assert longer > 5  # so there were words to take apart
 
 
+def test_rare_pieces_are_left_out_too_where_asked(words):
+    texts = [*ENGLISH[:3], *ENGLISH[:3], ENGLISH[3]]
+    often, kept = scratch.pruned_wordpiece(words, texts, least_uses=2)
+    once, _ = scratch.pruned_wordpiece(words, texts)
+    assert set(vocabulary(often)) < set(vocabulary(once)) and len(kept) == len(often)
+    for text in ENGLISH[:3]:
+        assert [kept[new] for new in often(text)["input_ids"]] == words(text)["input_ids"]
+
+
 def test_static_embeddings_are_the_rows_of_the_pieces_kept(tiny_bert, word_tokenizer):
     tokenizer, table = scratch.static_embeddings(str(tiny_bert), None, ENGLISH[:3])
     from safetensors.torch import load_file
