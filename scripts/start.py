@@ -43,7 +43,7 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
     if recipe.init:
         tokenizer, model = _from_checkpoint(task, family, recipe)
     else:
-        texts = list(_texts(rows))
+        texts = list(texts_of(rows))
         tokenizer, table = None, None
         if recipe.embeddings:
             path, revision = hub.resolve(task.name, recipe.embeddings)
@@ -66,7 +66,7 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
     return tokenizer, adapters.add(model, recipe.lora) if recipe.lora and not hasattr(model, "peft_config") else model
 
 
-def _texts(rows):
+def texts_of(rows):
     """The texts that a new vocabulary is made for: inputs of any shape, and targets that are texts."""
     for given, target in zip(rows.inputs, rows.targets, strict=True):
         for part in given.values() if isinstance(given, dict) else (given,):

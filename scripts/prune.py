@@ -1,0 +1,103 @@
+"""Takes rare pieces out of the vocabulary of BERT checkpoints that share one: `python -m scripts.prune --output DIR`.
+
+A piece that the training texts of the bundled tasks use less than `--least-uses` times goes, with its row of the word
+embeddings, from the encoder and from all adapters over it; a word that had it comes apart into smaller pieces. Weights
+are not trained: measure the copies before they take the place of what is bundled.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from pipelines import hub
+from pipelines.errors import UserError
+from tasks.flags import Parser, status, whole
+
+ROWS = ("word_embeddings.weight", "word_embeddings.base_layer.weight")  # (V, E)
+COLUMNS = ("word_embeddings.lora_embedding_A",)  # (rank, V)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line and returns the exit status."""
+    return status("scripts.prune", lambda: run(parse(argv)), "interrupted; what is written may be incomplete")
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = Parser(prog="python -m scripts.prune", description=__doc__.splitlines()[0])
+    add = parser.add_argument
+    add("--checkpoints", type=Path, default=hub.CHECKPOINTS, metavar="DIR", help="their folder (default: the bundled)")
+    add("--least-uses", type=whole, default=3, metavar="N", help="of a piece that stays (default 3)")
+    add("--output", type=Path, required=True, metavar="DIR", help="where a folder for each goes")
+    return parser.parse_args(argv)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes the copies and prints what each lost. Raises `UserError`."""
+    import transformers
+
+    from pipelines.scratch import pruned_wordpiece
+
+    found = [file.parent for file in sorted(args.checkpoints.glob("*/config.json"))]
+    found = [folder for folder in found if json.loads((folder / "config.json").read_text())["model_type"] == "bert"]
+    if not found:
+        raise UserError(f"{args.checkpoints} has no BERT checkpoint.")
+    words = [transformers.AutoTokenizer.from_pretrained(folder) for folder in found]
+    if any(other.get_vocab() != words[0].get_vocab() for other in words[1:]):
+        raise UserError(f"the BERT checkpoints in {args.checkpoints} have not one vocabulary.")
+    tokenizer, kept = pruned_wordpiece(words[0], training_texts(), args.least_uses)
+    print(f"prune: {len(kept):,} of {len(words[0]):,} pieces stay", file=sys.stderr)
+    for folder in found:
+        before, after = pruned(folder, args.output / folder.name, tokenizer, kept)
+        note = f"Then pieces that the training texts of all BERT arms have less than {args.least_uses} times went"
+        _tell(args.output / folder.name / "README.md", f"{note}: {len(kept):,} of {len(words[0]):,} stay.")
+        print(f"{folder.name}\t{before / 1e6:.2f} MB\t{after / 1e6:.2f} MB")
+    return 0
+
+
+def training_texts():
+    """The texts that the bundled tasks' BERT arms are trained on, each once."""
+    import tasks
+    from scripts import recipe
+    from scripts.start import texts_of
+    from tasks import data
+
+    seen: set[str] = set()
+    for name in tasks.TASKS:
+        task = tasks.load(name)
+        if task.transformer == "bert":
+            sources = [data.bare(source) for source in recipe.read(name, "bert", "cpu", None, {}).data or task.sources]
+            seen.update(texts_of(data.read_all(task, list(dict.fromkeys(sources)), "train")))
+    return sorted(seen)
+
+
+def pruned(folder: Path, target: Path, tokenizer, kept: list[int]) -> tuple[int, int]:
+    """Writes a checkpoint with this vocabulary, whose pieces had the ids `kept`; bytes before and after."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, target, dirs_exist_ok=True)
+    tokenizer.backend_tokenizer.save(str(target / "tokenizer.json"), pretty=False)
+    config = json.loads((target / "config.json").read_text(encoding="utf-8"))
+    config["vocab_size"] = len(kept)
+    (target / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    for file in target.glob("*.safetensors"):
+        weights = load_file(file)
+        for name, value in weights.items():
+            if name.endswith(ROWS):
+                weights[name] = value[kept].contiguous()
+            elif name.endswith(COLUMNS):
+                weights[name] = value[:, kept].contiguous()
+        save_file(weights, str(file), metadata={"format": "pt"})
+    return tuple(sum(file.stat().st_size for file in place.iterdir()) for place in (folder, target))
+
+
+def _tell(file: Path, note: str) -> None:
+    """Adds a line to what a model card says of how the model was made, where there is a card."""
+    if file.is_file():
+        card, found, rest = file.read_text(encoding="utf-8").partition("\n## Licences")
+        file.write_text(f"{card}- {note}\n{found}{rest}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
