@@ -178,6 +178,15 @@ def _rows(task: Task, table, origin: str, split: str) -> Rows:
     return Rows(inputs, targets, origin, split)
 
 
+def _column(task: Task, table, role: str, origin: str) -> str:
+    """The column that a role has in a table. Raises `UserError` where there is none."""
+    for name in task.columns[role]:
+        if name in table.column_names:
+            return name
+    wanted, there = " or ".join(task.columns[role]), ", ".join(table.column_names)
+    raise UserError(f"{origin}: {task.name} needs a column {wanted}; there are: {there}.")
+
+
 def _gap(value) -> bool:
     """Whether an input is missing, or one of its parts."""
     return value is None or (isinstance(value, dict) and None in value.values())
