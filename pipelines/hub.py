@@ -20,6 +20,7 @@ KINDS = {
     "question_answering": "question-answering",
     "text_generation": "text-generation",
     "extractive": "extractive-summarization",
+    "chat": "conversational",
     "text_similarity": "sentence-similarity",
     "written_similarity": "sentence-similarity",  # the same, by a model that writes
 }
@@ -37,6 +38,7 @@ HUB_TASKS = {
     "sentiment-analysis": ("text_classification", "sentiment"),
     "text-classification": ("text_classification", "sentiment"),
     "extractive-summarization": ("extractive", "extract"),
+    "conversational": ("chat", "chat"),
     "sentence-similarity": ("text_similarity", "similarity"),
 }
 # A task without weights of its own: its arms are the encoders of bundled models of other tasks.
@@ -52,7 +54,8 @@ def bundled() -> dict[str, dict[str, Path]]:
     found: dict[str, dict[str, Path]] = {}
     for config in sorted(CHECKPOINTS.glob("*-*/config.json")):
         task, _, family = config.parent.name.rpartition("-")
-        found.setdefault(task, {})[family] = config.parent
+        if family in FAMILIES:  # "t5-multitask" answers several tasks, and goes by its whole name
+            found.setdefault(task, {})[family] = config.parent
     return found
 
 

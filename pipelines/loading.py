@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 import pipelines
 import pipelines.lstm  # registers the LSTM family with the Auto classes
-from pipelines import adapters, arguments, engines, hub
+from pipelines import adapters, arguments, engines, hub, instructed
 from pipelines.errors import UserError
 
 SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "MarianMTModel"
@@ -54,7 +54,9 @@ def load(task, model, *, tokenizer=None, engine="auto", device=None, revision=No
         hub_task = hub.hub_task(task) or _task_of(config.architectures or [], task)
     kind = hub.kind_of(hub_task)
     shape = pipelines.kind(kind)
-    if config.is_encoder_decoder and hasattr(shape, "WRITTEN"):  # a T5 writes what others have a layer for
+    if source is not None and instructed.knows(hub.own_task(task), config):
+        kind, hub_task, shape = "instructed", hub.own_task(task), instructed
+    elif config.is_encoder_decoder and hasattr(shape, "WRITTEN"):  # a T5 writes what others have a layer for
         shape = pipelines.kind(shape.WRITTEN)
     words = functools.partial(_tokenizer, task, tokenizer, source, options, how.everywhere)
     if source is not None:
@@ -62,7 +64,7 @@ def load(task, model, *, tokenizer=None, engine="auto", device=None, revision=No
         if adapters.is_adapter(source) and how.device_map is not None:
             device, how.device_map = arguments.one_device(how.device_map), None
         read = functools.partial(_model, task, shape, source, options, config, how)
-        about = (source, options, config, hub.kind_of(hub_task), how.precision, torch_device(device))
+        about = (source, options, config, kind, how.precision, torch_device(device))
         model = None if named else engines.opened(engine, engines.Checkpoint(*about, read, words))
         if model is None and how.precision == "int8":
             raise UserError(f"torch doesn't run {source} in int8: choose engine ctranslate2 or onnx where they can.")

@@ -14,6 +14,8 @@ from transformers import AutoConfig, BertTokenizer, GPT2Tokenizer, PreTrainedMod
 import pipelines
 from pipelines.errors import UserError, unknown
 
+CAUSAL = ("text_generation", "chat")  # kinds that a language model answers
+
 
 def sentencepiece_tokenizer(texts, size: int, prefix: str = "") -> T5Tokenizer:
     """A T5 tokenizer over a unigram vocabulary of at most `size` pieces trained on `texts` (an iterable of str).
@@ -99,6 +101,16 @@ def byte_tokenizer(texts, size: int, sample: int = 8_000_000) -> GPT2Tokenizer:
     )
 
 
+def chat_tokenizer(texts, size: int) -> GPT2Tokenizer:
+    """`byte_tokenizer` with the marks of conversations among its `size` tokens, and their template."""
+    from pipelines.chat import MARKS, TEMPLATE
+
+    tokenizer = byte_tokenizer(texts, size - len(MARKS))
+    tokenizer.add_special_tokens({"additional_special_tokens": list(MARKS)})
+    tokenizer.chat_template = TEMPLATE
+    return tokenizer
+
+
 def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts, least_uses: int = 1) -> tuple[BertTokenizer, list[int]]:
     """A BERT tokenizer that keeps only the pieces that `texts` use so often, and the old id of each piece kept.
 
@@ -121,6 +133,8 @@ def new_tokenizer(kind: str, texts, size: int, prefix: str = "") -> PreTrainedTo
     on with, WordPiece where it is read."""
     if writes(kind):
         return sentencepiece_tokenizer(texts, size, prefix)
+    if kind == "chat":
+        return chat_tokenizer(texts, size)
     if kind == "text_generation":
         return byte_tokenizer(texts, size)
     return wordpiece_tokenizer(texts, size)
@@ -152,7 +166,7 @@ def new_model(
         "eos_token_id": tokenizer.eos_token_id,
         **head_fields(kind, labels),
     }
-    if kind == "text_generation":
+    if kind in CAUSAL:
         # as in GPT-2's own configuration: its padding is the token that begins texts, which is seldom padding
         given |= {"bos_token_id": tokenizer.bos_token_id, "pad_token_id": None}
     known = [name for name in AutoConfig.for_model(family).to_dict() if not name.startswith("_") and name not in given]
@@ -164,8 +178,11 @@ def new_model(
         if writes(kind):
             config.decoder_start_token_id = tokenizer.pad_token_id
         model = getattr(transformers, pipelines.kind(kind).AUTO).from_config(config)
-        if kind == "text_generation":
+        if kind in CAUSAL:
             model.generation_config.pad_token_id = tokenizer.pad_token_id
+        if kind == "chat":
+            ends = [tokenizer.convert_tokens_to_ids("<|end|>"), tokenizer.eos_token_id]
+            model.generation_config.eos_token_id = ends
     except Exception as error:  # configurations and layers each have their own way to refuse a value
         raise UserError(f"no {family} model has the sizes {sizes}: {' '.join(str(error).split())}") from error
     if embeddings is not None:

@@ -79,7 +79,7 @@ class CompletionPipeline(TextGenerationPipeline):
 
     def preprocess(self, prompt_text, tokenizer_encode_kwargs=None, **kwargs):
         if isinstance(prompt_text, str):
-            _check(prompt_text)
+            check(prompt_text)
             tokenizer_encode_kwargs = {"verbose": False, **(tokenizer_encode_kwargs or {})}  # the log says it below
         with chunks.READING:
             return super().preprocess(prompt_text, tokenizer_encode_kwargs=tokenizer_encode_kwargs, **kwargs)
@@ -114,7 +114,7 @@ class CompletionPipeline(TextGenerationPipeline):
         kept in its search, by default 16 and at least 4 a suggestion. Fewer than `k` come where no more are found.
         Raises `UserError` for what is no text, for numbers below 1, and for tokenizers that don't work on bytes.
         """
-        _check(text)
+        check(text)
         beams = max(BEAMS, 4 * k) if beams is None else beams
         for name, value in (("k", k), ("max_words", max_words), ("beams", beams)):
             if value < 1:
@@ -131,7 +131,6 @@ class CompletionPipeline(TextGenerationPipeline):
         """The text and its likeliest continuation: what `stream` gives, in one piece."""
         return text + "".join(self.stream(text, max_new_tokens))
 
-    @torch.inference_mode()
     def stream(self, text: str, max_new_tokens: int = 40) -> Iterator[str]:
         """What goes on behind the text, piece by piece, to the end of the paragraph or for so many tokens.
 
@@ -142,11 +141,23 @@ class CompletionPipeline(TextGenerationPipeline):
         for found in self.suggest(text, k=1, max_words=1):
             yield found["text"][len(text) :]
             text = found["text"]
-        device, ids = self.model.device, start_and(self.tokenizer, [text])[0]
+        ids = start_and(self.tokenizer, [text])[0]
         once = NoRepeatNGramLogitsProcessor(REPEATED)
         characters = codecs.getincrementaldecoder("utf-8")("replace")
+        for token in self.tokens(ids, max_new_tokens, lambda ids, row: int(once(torch.tensor([ids]), row).argmax())):
+            if token == self.tokenizer.eos_token_id or b"\n" in self.vocabulary.bytes[token]:
+                break
+            yield characters.decode(self.vocabulary.bytes[token])
+
+    @torch.inference_mode()
+    def tokens(self, ids: list[int], count: int, choose: Callable[[list[int], torch.Tensor], int]) -> Iterator[int]:
+        """At most `count` tokens behind `ids`, which grow by them: each as `choose(ids, scores (1, V))` has it.
+
+        Beyond the model's window it goes on from the last half of it.
+        """
+        device, fresh = self.model.device, ids
         read, past = 0, None  # tokens in the cache
-        for left in range(max_new_tokens, 0, -1):
+        for left in range(count, 0, -1):
             if past is None or read == self.window:
                 fresh = _last(ids, self.window, left)[0]
                 read, past = 0, None
@@ -158,16 +169,13 @@ class CompletionPipeline(TextGenerationPipeline):
                 use_cache=True,
             )
             read, past = mask.shape[1], output.past_key_values
-            scores = once(torch.tensor([ids]), output.logits[:, -1].float().cpu())  # (1, V)
-            token = int(scores.argmax())
-            if token == self.tokenizer.eos_token_id or b"\n" in self.vocabulary.bytes[token]:
-                break
-            yield characters.decode(self.vocabulary.bytes[token])
+            token = choose(ids, output.logits[:, -1].float().cpu())  # (1, V)
+            yield token
             ids.append(token)
             fresh = [token]
 
 
-def _check(text) -> None:
+def check(text) -> None:
     if not isinstance(text, str):
         raise UserError(f"text generation takes texts, not {type(text).__name__}: {str(text)[:60]!r}")
     try:

@@ -89,11 +89,15 @@ def joined(part: dict, prefix: str = PREFIX) -> str:
     return f"{prefix}{part['text']}{BETWEEN}{part['text_pair']}"
 
 
+def nearest(score: float) -> str:
+    """The one of `ANSWERS` that is nearest to a score."""
+    return ANSWERS[min(max(round(score * 5), 0), 25)]
+
+
 # --- for training ---
 
 
 def features(tokenizer, inputs: list[dict], targets: list[float], *, prefix=PREFIX, labels=(), max_length=256) -> dict:
     """As `text2text.features`, of pairs and their scores to the nearest 0.2 (0 to 5)."""
     texts = [joined(row, prefix) for row in inputs]
-    scores = [ANSWERS[min(max(round(target * 5), 0), 25)] for target in targets]
-    return text2text.features(tokenizer, texts, [[score] for score in scores], max_length=max_length)
+    return text2text.features(tokenizer, texts, [[nearest(target)] for target in targets], max_length=max_length)

@@ -67,7 +67,8 @@ def _model(task: Task, model: str, device: str, engine: str) -> Arm:
     from pipelines import hub
     from tasks.predict import asking, predict_all
 
-    told = task.told(model)
+    told, kind = task.told(model), pipelines.kind(task.kind)
+    given = getattr(kind, "asked", lambda x: x)  # what the pipeline takes, where a row is more than that
     pipe = pipelines.pipeline(**told, device=device, engine=engine)
     engine = getattr(pipe.model, "engine", "torch")  # which one `auto` has chosen
     place, revision = hub.resolve(told["task"], told["model"])
@@ -84,8 +85,8 @@ def _model(task: Task, model: str, device: str, engine: str) -> Arm:
         size_mb=sum(file.stat().st_size for file in _weights(place, revision)) / 1e6,
         one=asking(task, pipe),
         many=lambda inputs, size, progress=lambda n: None: predict_all(task, pipe, inputs, size, progress),
-        fixed=(lambda x, n: pipe(x, min_new_tokens=n, max_new_tokens=n, **plain))
-        if getattr(pipe, "_pipeline_calls_generate", False) and task.kind in ("text2text", "text_generation")
+        fixed=(lambda x, n: pipe(given(x), min_new_tokens=n, max_new_tokens=n, **plain))
+        if getattr(pipe, "_pipeline_calls_generate", False) and task.kind in ("text2text", "text_generation", "chat")
         else None,
     )
 

@@ -3,12 +3,14 @@
 import json
 from datetime import date
 
-from tasks import data
+from tasks import data, load
 
 PAIRING = """One arm of a pairing of the Duet toolkit; the other arm was trained on the
 same data by the same loop."""
 FURTHER = """It stands beside a pairing of the Duet toolkit, whose arms were trained on
 the same data by the same loop."""
+MIXTURE = """One model for several tasks of the Duet toolkit, which it is told
+apart by words in front of the text."""
 
 
 def render(task, recipe, record: dict) -> str:
@@ -38,9 +40,11 @@ def render(task, recipe, record: dict) -> str:
     note = f"- {recipe.note}\n" if recipe.note else ""
     base = over or recipe.init
     base = f"base_model: {json.dumps(base)}\n" if base else ""  # as JSON: a path may hold YAML's signs
-    model, beside = "transformer" if family == task.transformer else family, PAIRING
+    asked, model, beside = task, "transformer" if family == task.transformer else family, PAIRING
     if family in task.further:
         beside = FURTHER
+    if task.read:  # a mixture
+        asked, model, beside = load(task.sources[0]), f"{family}-{task.name}", MIXTURE
     return f"""---
 library_name: transformers
 license: other
@@ -53,7 +57,7 @@ datasets: {json.dumps(sources)}
 {task.title[0].upper() + task.title[1:]}. {beside}
 
     from pipelines import pipeline
-    pipeline("{task.name}", model="{model}")({task.call})
+    pipeline("{asked.name}", model="{model}")({asked.call})
 
 ## Scores on the validation split ({record["data"]["validation"]:,} rows)
 

@@ -26,8 +26,8 @@ def read_splits(task, sources: list[str], limit: int, seed: int):
         raise UserError("files and Hub data sets can't be mixed in one --data: their validation rows would differ")
     held = train.take(min(limit, max(1, round(HELD_OUT * len(train)))), seed)
     # held-out texts must not be trained on, also where the same text stands in the file twice
-    seen = set(map(str, held.inputs))
-    keep = [i for i, text in enumerate(train.inputs) if str(text) not in seen]
+    seen = {str(_parts(given)) for given in held.inputs}
+    keep = [i for i, given in enumerate(train.inputs) if str(_parts(given)) not in seen]
     rest = dataclasses.replace(train, inputs=[train.inputs[i] for i in keep], targets=[train.targets[i] for i in keep])
     return rest, held
 
@@ -66,11 +66,18 @@ def tokenizer_and_model(task, family: str, recipe, rows, saved: Path | None):
     return tokenizer, adapters.add(model, recipe.lora) if recipe.lora and not hasattr(model, "peft_config") else model
 
 
+def _parts(given) -> list[str]:
+    """The texts that an input of any shape is made of; of a conversation its own, not what it is to be told from."""
+    if not isinstance(given, dict):
+        return [given if isinstance(given, str) else " ".join(given)]
+    parts = [part for name, part in given.items() if name != "others"]
+    return [text for part in parts for text in ([part] if isinstance(part, str) else part)]
+
+
 def texts_of(rows):
     """The texts that a new vocabulary is made for: inputs of any shape, and targets that are texts."""
     for given, target in zip(rows.inputs, rows.targets, strict=True):
-        for part in given.values() if isinstance(given, dict) else (given,):
-            yield part if isinstance(part, str) else " ".join(part)
+        yield from _parts(given)
         if isinstance(target, list) and target and isinstance(target[0], str):
             yield target[0]
 
@@ -135,7 +142,7 @@ def _describe(task, family: str, model) -> None:
             model.config.task_specific_params = {task.hub_task: dict(task.params)}
         return
     prefix = {"prefix": task.prefix} if family == "t5" else {}
-    model.config.task_specific_params = {task.hub_task: prefix | task.params}
+    model.config.task_specific_params = {task.hub_task: prefix | task.params} | (task.settings or dict)()
     for name, value in task.generation.items():
         setattr(model.generation_config, name, value)
     for name in ("pad_token_id", "eos_token_id", "decoder_start_token_id"):

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-TASKS = ("translate", "summarize", "ner", "qa", "sentiment", "complete", "classify", "intents", "market", "similarity")
+TASKS = ("translate", "summarize", "ner", "qa", "sentiment", "complete", "classify", "intents", "chat")
+TASKS += ("market", "similarity")
+MIXTURES = ("multitask",)  # trained as a task is, to answer the others: no command, no samples, no row of their own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,8 @@ class Task:
     generation: dict[str, Any] = field(default_factory=dict)  # `generate` defaults stored with new checkpoints
     floor: str  # what the trivial answer is, in words, for the table
     prepare: Callable[[Any], Any] | None = None  # train `Rows` → what is trained on, where that should differ
+    read: Callable | None = None  # (source, split) → `Rows`, of a mixture
+    settings: Callable[[], dict] | None = None  # more of a new checkpoint's `task_specific_params`, of a mixture
     make_floor: Callable[[Any], Callable[[list], list]]  # train `Rows` → (inputs → predictions)
     example: str  # a text for help and demonstrations
     example_context: str = ""  # the text that it is asked of, where it is a question; the other one of a pair
@@ -63,6 +67,8 @@ class Task:
             return str({"text": self.example, "text_pair": self.example_context})
         if self.example_context:
             return f"question={self.example!r}, context={self.example_context!r}"
+        if self.kind == "chat":
+            return repr([{"role": "user", "content": self.example}])
         return repr(self.example)
 
     def told(self, model: str) -> dict:
@@ -81,7 +87,7 @@ class Task:
 
 def load(name: str) -> Task:
     """The task called `name`. Raises `UserError`, with the nearest name, where there is none."""
-    if name not in TASKS:
+    if name not in TASKS + MIXTURES:
         from pipelines.errors import unknown
 
         raise unknown("task", name, TASKS)

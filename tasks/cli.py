@@ -19,7 +19,7 @@ from pathlib import Path
 
 from pipelines.engines import ENGINES
 from pipelines.errors import UserError
-from tasks import Task, asking, comparing, completing, extracting, inputs, labels, marking, writing
+from tasks import Task, asking, chatting, comparing, completing, extracting, inputs, labels, marking, writing
 from tasks.flags import Parser, one_of, whole
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -33,6 +33,7 @@ READERS = {
     "token_classification": marking,
     "question_answering": asking,
     "text_generation": completing,
+    "chat": chatting,
     "text_similarity": comparing,
 }
 
@@ -63,6 +64,8 @@ def _run(task: Task, argv: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a letter the terminal lacks must not end the run
+    if task.kind == "chat" and chatting.interactive(args):
+        return chatting.run(task, args)
     if task.run and (status := task.run(task, args)) is not None:
         return status
     if task.kind == "text_generation":

@@ -53,7 +53,9 @@ def read(task: Task, source: str | None = None, split: str | None = None, limit:
     labels the task does not know.
     """
     named, source, split = source is not None, source or task.sources[0], split or task.split
-    source, some = _limited(source)
+    if task.read:
+        return task.read(source, split).take(limit)
+    source, some = limited(source)
     if source == "samples":
         table, origin = _samples(task, split), "samples"
     else:
@@ -66,16 +68,21 @@ def read(task: Task, source: str | None = None, split: str | None = None, limit:
 def read_all(task: Task, sources: list[str], split: str, limit: int | None = None) -> Rows:
     """The rows of several sources, one after the other; a source named twice counts twice."""
     parts = [read(task, source, split) for source in sources]
-    inputs, targets = (sum((getattr(p, side) for p in parts), []) for side in ("inputs", "targets"))
-    return Rows(inputs, targets, " + ".join(p.source for p in parts), split).take(limit)
+    return joined(parts, " + ".join(part.source for part in parts), split).take(limit)
+
+
+def joined(parts: list[Rows], source: str, split: str) -> Rows:
+    """The rows of all parts, one after the other."""
+    inputs, targets = (sum((getattr(part, side) for part in parts), []) for side in ("inputs", "targets"))
+    return Rows(inputs, targets, source, split)
 
 
 def bare(source: str) -> str:
     """A source without the `:N` that takes N rows of it."""
-    return _limited(source)[0]
+    return limited(source)[0]
 
 
-def _limited(source: str) -> tuple[str, int | None]:
+def limited(source: str) -> tuple[str, int | None]:
     """Name and number of "name:N"; None where there is no number."""
     head, _, tail = source.rpartition(":")
     return (head, int(tail)) if head and tail.isdecimal() else (source, None)
@@ -118,7 +125,8 @@ def _hub(source: str, split: str):
     if hub.offline():
         constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
     try:
-        return datasets.load_dataset(source, split=split)
+        name, config = (source.rsplit("/", 1) + [None])[:2] if source.count("/") > 1 else (source, None)
+        return datasets.load_dataset(name, config, split=split)
     finally:
         constants.HF_HUB_OFFLINE, datasets.config.HF_HUB_OFFLINE = before
 
@@ -161,6 +169,10 @@ def _load(builder: str, files: list[str], name: str):
 
 
 def _rows(task: Task, table, origin: str, split: str) -> Rows:
+    if task.kind == "chat":
+        from tasks import dialogues
+
+        return Rows(*dialogues.read(table, _column(task, table, "input", origin)), origin, split)
     picked = {}
     for role in task.columns:
         picked[role] = table[_column(task, table, role, origin)][:]

@@ -58,6 +58,11 @@ def positive(text: str) -> float:
     return number
 
 
+def number(text: str) -> float:
+    """A finite number, 0 or above."""
+    return 0.0 if text.strip("0.") == "" and text.strip(".") else positive(text)
+
+
 def one_of(what: str, choices: tuple[str, ...]) -> Callable[[str], str]:
     """One of a few names."""
 

@@ -344,6 +344,49 @@ class KeystrokeSaving(NextWordTop1):
     key, counted = "keystroke_saving", ("saved", "typed")
 
 
+class RecallAt1(BitsPerByte):
+    """Share of replies that are ranked first among replies of other conversations, 0-1; nine of them: chance is 0.1."""
+
+    key, range, higher_is_better, counted = "recall_at_1", "0-1", True, ("ranked", "one")
+    references = List(Value("string"))
+    citation = "Lowe et al. 2015, The Ubuntu Dialogue Corpus, section 4.3: Recall@k of 10"
+
+    def statistics(self, predictions, references):
+        return super().statistics([row | {"one": 1.0} for row in predictions], references)
+
+
+class Distinct1(Metric):
+    """Share of the words of all replies that are new, i.e. distinct words over all words, 0-1: the higher, the more
+    various. It falls with the number of replies, so compare equal numbers.
+
+    A row's statistics are its n-grams that no row before has, and all it has: their sum is the corpus value, whatever
+    the order, and a bootstrap of rows keeps it in its middle.
+    """
+
+    key, range, size = "distinct_1", "0-1", 1
+    citation = "Li et al. 2016, A Diversity-Promoting Objective Function for Neural Conversation Models, section 5.2"
+
+    def statistics(self, predictions, references):
+        seen: set[tuple] = set()
+        counts = []
+        for row in predictions:
+            words = re.findall(r"\w[\w']*|[^\w\s]", row["reply"].lower())
+            found = [tuple(words[i : i + self.size]) for i in range(len(words) - self.size + 1)]
+            new = set(found) - seen
+            seen |= new
+            counts.append([len(new), len(found)])
+        return np.array(counts, dtype=np.float64)  # (N, 2)
+
+    def value(self, total):
+        return float(total[0] / max(total[1], 1))
+
+
+class Distinct2(Distinct1):
+    """Share of the pairs of neighbouring words of all replies that are new, 0-1."""
+
+    key, size = "distinct_2", 2
+
+
 class Pearson(Metric):
     """Correlation of predicted and real numbers, -1 to 1; 0 where either side is all the same."""
 
@@ -402,6 +445,9 @@ _OWN_KEY = (
     NextWordTop1,
     NextWordTop3,
     KeystrokeSaving,
+    RecallAt1,
+    Distinct1,
+    Distinct2,
     Pearson,
     Spearman,
 )

@@ -24,7 +24,7 @@ def trained(tmp_path_factory) -> dict[tuple[str, str], Path]:
     for task, family in ARMS:
         folders[task, family] = tmp_path_factory.mktemp("runs") / f"{task}-{family}"
         assert train(arguments(task, family, folders[task, family])) == 0
-    assert len(folders) == 10
+    assert len(folders) == 12
     return folders
 
 

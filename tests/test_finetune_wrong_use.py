@@ -11,7 +11,7 @@ from training_runs import arguments, train
 ROOT = Path(__file__).parents[1]
 
 WRONG = [
-    (["--task", "translat"], "complete, classify, intents, market, similarity. Did you mean 'translate'?"),
+    (["--task", "translat"], "complete, classify, intents, chat, market, similarity. Did you mean 'translate'?"),
     (["--family", "bart"], "Did you mean 'bert'?"),
     (["--family", "t5"], "unknown family for sentiment 't5': choose from transformer, bert, lstm."),
     (["--set", "learning_rat=1"], "Did you mean 'learning_rate'?"),

@@ -239,7 +239,7 @@ def test_all_is_what_models_are_bundled_for(measured, bundled):
         "--tasks", "all", "--models", "floor", "--data", "samples", "--limit", 5, "--no-cost"
     )
     assert status == 0 and {task for task, _ in found} == {"translate", "sentiment"}
-    left = "summarize, ner, qa, complete, classify, intents, market, similarity"
+    left = "summarize, ner, qa, complete, classify, intents, chat, market, similarity"
     assert f"no models are bundled for {left}: left out of all" in err
 
 

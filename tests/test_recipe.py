@@ -18,7 +18,7 @@ ARMS = [
 
 
 def test_each_task_has_a_recipe_and_each_recipe_a_task():
-    assert sorted(path.stem for path in FOLDER.glob("*.toml")) == sorted(tasks.TASKS)
+    assert sorted(path.stem for path in FOLDER.glob("*.toml")) == sorted(tasks.TASKS + tasks.MIXTURES)
     assert len(ARMS) == 4 * len(tasks.TASKS) >= 8
 
 
@@ -32,6 +32,7 @@ def test_bundled_recipe_fits_its_task_and_model(name, family, device):
         assert not recipe.sizes  # a checkpoint has its own
         return
     tokenizer = SimpleNamespace(pad_token_id=0, eos_token_id=1, bos_token_id=1, __len__=None)
+    tokenizer.convert_tokens_to_ids = {"<|end|>": 2}.get
     tokenizer = type("Sized", (SimpleNamespace,), {"__len__": lambda self: recipe.vocabulary})(**vars(tokenizer))
     with torch.device("meta"):
         model = new_model(task.kind, family, tokenizer, recipe.sizes, task.labels)
@@ -134,7 +135,8 @@ def test_a_slip_is_told(tmp_path, text, says):
 
 def test_a_recipe_that_is_not_there_names_the_bundled_ones():
     with pytest.raises(
-        UserError, match=r"no such recipe: other\.toml\. Bundled: classify\.toml, complete\.toml, .*translate\.toml"
+        UserError,
+        match=r"no such recipe: other\.toml\. Bundled: chat\.toml, classify\.toml, complete\.toml, .*translate\.toml",
     ):
         read("translate", "t5", "cpu", "other.toml", {})
 

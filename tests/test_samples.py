@@ -46,6 +46,8 @@ def target_of(task, row: dict):
         ends = list(accumulate(len(token) + 1 for token in row["tokens"]))
         starts = [0, *ends]
         return [[kind, starts[first], ends[last] - 1] for kind, first, last in get_entities(value)]
+    if task.kind == "chat":  # one of the replies, drawn
+        return value[1:]
     return value
 
 
@@ -83,11 +85,15 @@ def test_both_splits_read_as_the_harness_reads_them(name):
         assert (rows.source, rows.split) == ("samples", split)
         assert len(rows.inputs) == len(rows.targets) >= least
         expected = [row for row in raw if row["split"] == split]
+        seen += len(rows)
+        if task.kind == "chat":
+            assert all(reply in target_of(task, row) for (reply,), row in zip(rows.targets, expected, strict=True))
+            assert [given["turns"] + given["after"] for given in rows.inputs] == [row["utterances"] for row in expected]
+            continue
         assert rows.targets == [target_of(task, row) for row in expected]
         roles = {role: names for role, names in task.columns.items() if role != "target"}
         inputs = [{role: row[column(names, row)] for role, names in roles.items()} for row in expected]
         assert rows.inputs == [given["input"] if set(roles) == {"input"} else given for given in inputs]
-        seen += len(rows)
     assert seen == len(raw)  # no row is in neither split
 
 
@@ -162,6 +168,15 @@ def test_answers_stand_where_they_are_said_to():
         contexts[row["split"]].add(row["context"])
     assert not contexts["validation"] & contexts["train"]
     assert len(contexts["validation"]) >= 15
+
+
+def test_conversations_are_short_whole_and_their_own():
+    said = []
+    for row in rows_of("chat"):
+        assert 4 <= len(row["utterances"]) <= 6
+        said += row["utterances"]
+    assert [text for text in said if not re.fullmatch(r"[A-Z][^\n]{1,80}[.?!]", text)] == []
+    assert max(Counter(map(fingerprint, said)).values()) == 1
 
 
 def test_texts_to_complete_are_whole_sentences():

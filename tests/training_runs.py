@@ -31,6 +31,7 @@ ARMS = [
         ("ner", "bert"),
         ("qa", "bert"),
         ("complete", "gpt2"),
+        ("chat", "gpt2"),
     )
     for family in (transformer, "lstm")
 ]
