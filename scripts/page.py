@@ -157,7 +157,7 @@ def _task(name: str) -> tasks.Task | None:
 
 
 def _metrics(name: str) -> dict:
-    """{key in a result file: `tasks.metrics.Metric`} of a task; {} for one that this version does not have."""
+    """{key in a result file: `tasks.metric.Metric`} of a task; {} for one that this version does not have."""
     from tasks.metrics import metrics_of
 
     task = _task(name)

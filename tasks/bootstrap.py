@@ -5,7 +5,7 @@ The test follows Koehn 2004, "Statistical Significance Tests for Machine Transla
 
 import numpy as np
 
-from tasks.metrics import Metric
+from tasks.metric import Metric
 
 RESAMPLES = 1000
 

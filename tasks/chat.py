@@ -50,7 +50,7 @@ TASK = Task(
         "jfainberg/self_dialogue_corpus": "BSD 3-Clause (Fainberg et al. 2018)",
     },
     columns={"input": ("utterances", "dialog", "turns"), "target": ("utterances", "dialog", "turns")},
-    metrics=("bits_per_byte", "recall_at_1", "distinct_1", "distinct_2"),
+    metrics=("reply_bits_per_byte", "recall_at_1", "distinct_1", "distinct_2"),
     floor="word trigrams; TF-IDF for the ranking; the reply to the nearest train context",
     make_floor=nearest,
     example="Do you like music?",

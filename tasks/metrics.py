@@ -1,48 +1,26 @@
 """What counts as right: metrics of the `evaluate` library that need no network.
 
-Every metric here is a function of the *sum* of per-sample statistics (n-gram counts for BLEU, a cell of the confusion
-matrix for F1). So one resampling of rows serves all of them (`tasks.bootstrap`): draw rows, add up their statistics,
-score the sum. References are as `tasks.data.Rows.targets` gives them.
+References are as `tasks.data.Rows.targets` gives them.
 """
 
 import re
 import string
 from collections import Counter
 
-import evaluate
 import numpy as np
 from datasets import Features, List, Value
 
-
-class Metric(evaluate.Metric):
-    """A corpus metric that is a function of summed per-sample statistics. Needs neither network nor script."""
-
-    key: str
-    range: str
-    higher_is_better = True
-    references = Value("string")
-    citation = ""
-
-    def __init__(self, labels: tuple[str, ...] = (), out_of_scope: str = ""):
-        self.labels, self.out_of_scope = labels, out_of_scope
-        super().__init__(keep_in_memory=True)
-
-    def _info(self):
-        features = Features({"predictions": Value("string"), "references": self.references})
-        return evaluate.MetricInfo(
-            description=type(self).__doc__, citation=self.citation, inputs_description="", features=features
-        )
-
-    def _compute(self, predictions, references):
-        return {self.key: self.value(self.statistics(predictions, references).sum(0))}
-
-    def statistics(self, predictions: list, references: list) -> np.ndarray:
-        """Per-sample statistics, (N, K) float64."""
-        raise NotImplementedError
-
-    def value(self, total: np.ndarray) -> float:
-        """The score of summed statistics (K,)."""
-        raise NotImplementedError
+from tasks.language_metrics import (
+    BitsPerByte,
+    Distinct1,
+    Distinct2,
+    KeystrokeSaving,
+    NextWordTop1,
+    NextWordTop3,
+    RecallAt1,
+    ReplyBitsPerByte,
+)
+from tasks.metric import Metric
 
 
 class _Sacrebleu(Metric):
@@ -303,90 +281,6 @@ class EntityRecall(EntityF1):
         return float(total[0] / max(total[2], 1))
 
 
-class BitsPerByte(Metric):
-    """-log2 of the probability of the texts, over their UTF-8 bytes: comparable across vocabularies; lower is better.
-
-    Predictions are the sums that `pipelines.text_generation.measure` gives for each text; the references aren't read.
-    """
-
-    key, range, higher_is_better = "bits_per_byte", "0-inf", False
-    counted = ("bits", "bytes")
-    fields = ("bits", "bytes", "words", "top1", "top3", "typed", "saved")
-
-    def _info(self):
-        info = super()._info()
-        sums = dict.fromkeys(self.fields, Value("float64"))
-        info.features = Features({"predictions": sums, "references": self.references})
-        return info
-
-    def statistics(self, predictions, references):
-        return np.array([[sums[name] for name in self.counted] for sums in predictions], dtype=np.float64)  # (N, 2)
-
-    def value(self, total):
-        return float(total[0] / max(total[1], 1))
-
-
-class NextWordTop1(BitsPerByte):
-    """Share of sampled words that were the first suggestion before any letter of theirs was typed, 0-1."""
-
-    key, range, higher_is_better, counted = "next_word_top1", "0-1", True, ("top1", "words")
-
-
-class NextWordTop3(NextWordTop1):
-    """Share of sampled words that were among the three suggestions before any letter of theirs was typed, 0-1."""
-
-    key, counted = "next_word_top3", ("top3", "words")
-
-
-class KeystrokeSaving(NextWordTop1):
-    """Share of keystrokes saved over sampled words, 0-1, in the simulation of `pipelines.typing_words.simulate`."""
-
-    key, counted = "keystroke_saving", ("saved", "typed")
-
-
-class RecallAt1(BitsPerByte):
-    """Share of replies that are ranked first among replies of other conversations, 0-1; nine of them: chance is 0.1."""
-
-    key, range, higher_is_better, counted = "recall_at_1", "0-1", True, ("ranked", "one")
-    references = List(Value("string"))
-    citation = "Lowe et al. 2015, The Ubuntu Dialogue Corpus, section 4.3: Recall@k of 10"
-
-    def statistics(self, predictions, references):
-        return super().statistics([row | {"one": 1.0} for row in predictions], references)
-
-
-class Distinct1(Metric):
-    """Share of the words of all replies that are new, i.e. distinct words over all words, 0-1: the higher, the more
-    various. It falls with the number of replies, so compare equal numbers.
-
-    A row's statistics are its n-grams that no row before has, and all it has: their sum is the corpus value, whatever
-    the order, and a bootstrap of rows keeps it in its middle.
-    """
-
-    key, range, size = "distinct_1", "0-1", 1
-    citation = "Li et al. 2016, A Diversity-Promoting Objective Function for Neural Conversation Models, section 5.2"
-
-    def statistics(self, predictions, references):
-        seen: set[tuple] = set()
-        counts = []
-        for row in predictions:
-            words = re.findall(r"\w[\w']*|[^\w\s]", row["reply"].lower())
-            found = [tuple(words[i : i + self.size]) for i in range(len(words) - self.size + 1)]
-            new = set(found) - seen
-            seen |= new
-            counts.append([len(new), len(found)])
-        return np.array(counts, dtype=np.float64)  # (N, 2)
-
-    def value(self, total):
-        return float(total[0] / max(total[1], 1))
-
-
-class Distinct2(Distinct1):
-    """Share of the pairs of neighbouring words of all replies that are new, 0-1."""
-
-    key, size = "distinct_2", 2
-
-
 class Pearson(Metric):
     """Correlation of predicted and real numbers, -1 to 1; 0 where either side is all the same."""
 
@@ -454,6 +348,7 @@ _OWN_KEY = (
 # What tasks name their metrics by; results call them by their `key`, which another metric may share.
 METRICS = {metric.key: metric for metric in _OWN_KEY} | {"in_scope_accuracy": InScopeAccuracy, "answer_f1": AnswerF1}
 METRICS |= {"entity_f1": EntityF1, "entity_precision": EntityPrecision, "entity_recall": EntityRecall}
+METRICS |= {"reply_bits_per_byte": ReplyBitsPerByte}
 
 
 def metrics_of(task) -> list[Metric]:

@@ -316,6 +316,8 @@ def test_the_floor_answers_with_what_was_said_in_training():
     for metric in metrics_of(CHAT):
         each = metric.statistics(found, rows()[:9])
         assert each.shape == (9, 2) and 0 <= metric.value(each.sum(0)) < 12 and np.isfinite(each).all()
+        replies = [[row["turns"][-1]] for row in rows()[:9]]
+        assert metric.compute(predictions=found, references=replies) == {metric.key: metric.value(each.sum(0))}
     same = {"system": "", "turns": ["Can you swim?", "I do swim."], "after": [], "others": ["Paint it.", "Why?"]}
     (answer,) = CHAT.make_floor(train)([same])
     assert (answer["ranked"], answer["reply"]) == (1.0, "Yes, but I don't like cold water.")
