@@ -5,6 +5,7 @@ and `adapter_model.safetensors` (peft's format: the adapters and the task's head
 by name, or a path, from the adapter's folder where it is relative.
 """
 
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -16,6 +17,19 @@ from pipelines.errors import UserError
 
 WEIGHTS = "adapter_model.safetensors"
 HEADS = ("classifier", "score", "qa_outputs")  # what transformers calls the layers that a new task trains whole
+
+
+@contextlib.contextmanager
+def quiet():
+    """Without transformers' table of weights that only the checkpoint or only the model has: heads that change."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def is_adapter(folder: str | os.PathLike) -> bool:
@@ -126,12 +140,9 @@ def on_base(auto, folder: str, config, dtype) -> torch.nn.Module:
     The folder's own head stays where its sizes are the same, else the new one has random weights.
     """
     import transformers
-    from transformers.utils import logging
 
     options = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False, "local_files_only": True}
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()  # it would tell of a head that is about to be replaced
-    try:
+    with quiet():
         if not is_adapter(folder):
             options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
             model, report = auto.from_pretrained(folder, config=config, **options)
@@ -144,8 +155,6 @@ def on_base(auto, folder: str, config, dtype) -> torch.nn.Module:
             shapes = {name: value.shape for name, value in model.state_dict().items()}
             known = {name: value for name, value in encoder.items() if shapes.get(name) == value.shape}
             missing = model.load_state_dict(known, strict=False).missing_keys
-    finally:
-        logging.set_verbosity(before)
     lost = sorted(name for name in missing if not any(head in name.split(".") for head in HEADS))
     if lost:
         raise UserError(f"{folder} has no weights for {', '.join(lost[:3])}.")

@@ -8,6 +8,11 @@ class UserError(ValueError):
     """Wrong use or unusable input. Command lines print its text as one line; wrong use ends with exit status 2."""
 
 
+def first_line(error: Exception) -> str:
+    """What an error says first, or its name where it says nothing: loaders print pages."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def unknown(what: str, given: str, choices: Iterable[str]) -> UserError:
     """`UserError` for a name that is not among `choices`: names the mistake, the choices and the nearest one."""
     choices = list(choices)

@@ -17,7 +17,7 @@ from transformers.utils import logging
 import pipelines
 import pipelines.lstm  # registers the LSTM family with the Auto classes
 from pipelines import adapters, arguments, engines, hub, instructed
-from pipelines.errors import UserError
+from pipelines.errors import UserError, first_line
 
 SHAPES = {  # how a model class ends → shape; "T5ForConditionalGeneration", "MarianMTModel"
     "ForConditionalGeneration": "text2text",
@@ -116,7 +116,7 @@ def _read(task: str, source: str, options: dict, read):
     except UserError:
         raise
     except Exception as error:  # OSError, ValueError, KeyError, SafetensorError …: the loaders raise what they like
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        first = first_line(error)
         if os.path.isdir(source):
             raise UserError(f"{source} can't be loaded: {first}") from error
         where = f"{source}@{options['revision']}" if options["revision"] != "main" else source
@@ -161,7 +161,7 @@ def _model(task: str, shape, source: str, options: dict, config, how: arguments.
             return _read(task, source, options, lambda: adapters.load(loader, source, config, dtype))
     more = {"config": None if how.config is None else config, "device_map": how.device_map}
     more = how.model | {name: value for name, value in more.items() if value is not None}
-    with _no_bar(os.path.isdir(source)), _no_report(bare):
+    with _no_bar(os.path.isdir(source)), adapters.quiet() if bare else contextlib.nullcontext():
         model, report = _read(
             task,
             source,
@@ -190,18 +190,6 @@ def _no_bar(hide: bool):
     finally:
         if hide:
             logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _no_report(hide: bool):
-    """Without transformers' table of weights that a checkpoint has and the model doesn't: heads, where it is bare."""
-    before = logging.get_verbosity()
-    if hide:
-        logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(before)
 
 
 def _tokenizer(task: str, given, source: str | None, options: dict, everywhere: dict):

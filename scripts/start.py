@@ -8,7 +8,7 @@ import torch
 
 import pipelines
 from pipelines import adapters, hub, scratch
-from pipelines.errors import UserError
+from pipelines.errors import UserError, first_line
 from tasks import data
 
 HELD_OUT = 0.05  # share of a user's own file that validates, where no split of its own does
@@ -129,8 +129,7 @@ def _loaded(name: str, read):
     try:
         return read()
     except Exception as error:  # OSError, ValueError, SafetensorError …: the loaders raise what they like
-        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise UserError(f"{name} can't be loaded: {first}") from error
+        raise UserError(f"{name} can't be loaded: {first_line(error)}") from error
 
 
 def _describe(task, family: str, model) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import hub
-from pipelines.errors import UserError, unknown
+from pipelines.errors import UserError, first_line, unknown
 
 ENGINES = ("auto", "torch", "ctranslate2", "onnx")
 PACKAGES = {"ctranslate2": ("ctranslate2",), "onnx": ("onnxruntime", "onnx", "onnxscript")}
@@ -94,8 +94,7 @@ def opened(name: str, checkpoint: Checkpoint):
         except UserError:
             raise
         except Exception as error:  # converters and runtimes raise what they like
-            said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            problem = f"can't run {checkpoint.source}: {said}"
+            problem = f"can't run {checkpoint.source}: {first_line(error)}"
     if checkpoint.quiet:
         logger.info(f"torch runs {checkpoint.source}: {name} {problem}")
         return None
