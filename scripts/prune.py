@@ -1,8 +1,9 @@
-"""Takes rare pieces out of the vocabulary of BERT checkpoints that share one: `python -m scripts.prune --output DIR`.
+"""Makes BERT checkpoints that share a vocabulary smaller: `python -m scripts.prune --output DIR`.
 
 A piece that the training texts of the bundled tasks use less than `--least-uses` times goes, with its row of the word
-embeddings, from the encoder and from all adapters over it; a word that had it comes apart into smaller pieces. Weights
-are not trained: measure the copies before they take the place of what is bundled.
+embeddings, from the encoder and from all adapters over it; a word that had it comes apart into smaller pieces. What
+adapters change of word embeddings is cut to `--embedding-rank`: that change has no low rank, but tasks need little of
+it. Weights are not trained: measure the copies before they take the place of what is bundled.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pipelines.errors import UserError
 from tasks.flags import Parser, status, whole
 
 ROWS = ("word_embeddings.weight", "word_embeddings.base_layer.weight")  # (V, E)
-COLUMNS = ("word_embeddings.lora_embedding_A",)  # (rank, V)
+COLUMNS = "word_embeddings.lora_embedding_A"  # (rank, V)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -28,7 +29,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = Parser(prog="python -m scripts.prune", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("--checkpoints", type=Path, default=hub.CHECKPOINTS, metavar="DIR", help="their folder (default: the bundled)")
-    add("--least-uses", type=whole, default=3, metavar="N", help="of a piece that stays (default 3)")
+    add("--least-uses", type=whole, default=1, metavar="N", help="of a piece that stays (default 1)")
+    add(
+        "--embedding-rank",
+        type=whole,
+        metavar="N",
+        help="of adapters to word embeddings, at most (default: as they are)",
+    )
     add("--output", type=Path, required=True, metavar="DIR", help="where a folder for each goes")
     return parser.parse_args(argv)
 
@@ -49,9 +56,12 @@ def run(args: argparse.Namespace) -> int:
     tokenizer, kept = pruned_wordpiece(words[0], training_texts(), args.least_uses)
     print(f"prune: {len(kept):,} of {len(words[0]):,} pieces stay", file=sys.stderr)
     for folder in found:
-        before, after = pruned(folder, args.output / folder.name, tokenizer, kept)
+        target = args.output / folder.name
+        before, after = pruned(folder, target, tokenizer, kept, args.embedding_rank)
         note = f"Then pieces that the training texts of all BERT arms have less than {args.least_uses} times went"
-        _tell(args.output / folder.name / "README.md", f"{note}: {len(kept):,} of {len(words[0]):,} stay.")
+        _tell(target / "README.md", f"{note}: {len(kept):,} of {len(words[0]):,} stay.")
+        if (rank := _patterns(target).get("word_embeddings")) and rank != _patterns(folder).get("word_embeddings"):
+            _tell(target / "README.md", f"What it changes of word embeddings was cut to rank {rank}.")
         print(f"{folder.name}\t{before / 1e6:.2f} MB\t{after / 1e6:.2f} MB")
     return 0
 
@@ -72,8 +82,11 @@ def training_texts():
     return sorted(seen)
 
 
-def pruned(folder: Path, target: Path, tokenizer, kept: list[int]) -> tuple[int, int]:
-    """Writes a checkpoint with this vocabulary, whose pieces had the ids `kept`; bytes before and after."""
+def pruned(folder: Path, target: Path, tokenizer, kept: list[int], rank: int | None = None) -> tuple[int, int]:
+    """Writes a checkpoint with this vocabulary, whose pieces had the ids `kept`; bytes before and after.
+
+    Adapters to its word embeddings, where it has some, are cut to `rank`.
+    """
     from safetensors.torch import load_file, save_file
 
     shutil.copytree(folder, target, dirs_exist_ok=True)
@@ -88,8 +101,35 @@ def pruned(folder: Path, target: Path, tokenizer, kept: list[int]) -> tuple[int,
                 weights[name] = value[kept].contiguous()
             elif name.endswith(COLUMNS):
                 weights[name] = value[:, kept].contiguous()
+        if rank and lowered(weights, rank):
+            adapter = json.loads((target / "adapter_config.json").read_text(encoding="utf-8"))
+            alpha = adapter["lora_alpha"] / adapter["r"] * rank  # so that their scale stays as it is
+            adapter |= {"rank_pattern": {"word_embeddings": rank}, "alpha_pattern": {"word_embeddings": alpha}}
+            (target / "adapter_config.json").write_text(json.dumps(adapter, indent=2) + "\n", encoding="utf-8")
         save_file(weights, str(file), metadata={"format": "pt"})
     return tuple(sum(file.stat().st_size for file in place.iterdir()) for place in (folder, target))
+
+
+def lowered(weights: dict, rank: int) -> bool:
+    """Cuts adapters to word embeddings, in place, to the nearest of this rank; whether there were any of a higher."""
+    import torch
+
+    names = [next((name for name in weights if name.endswith(COLUMNS[:-1] + ab)), None) for ab in "AB"]
+    if None in names or len(weights[names[0]]) <= rank:
+        return False
+    a, b = (weights[name].float() for name in names)  # (r, V), (E, r)
+    (qb, rb), (qa, ra) = torch.linalg.qr(b), torch.linalg.qr(a.T)
+    left, size, right = torch.linalg.svd(rb @ ra.T)  # b @ a = qb @ left * size @ right @ qa.T
+    size = size[:rank].sqrt()
+    found = (size.unsqueeze(1) * (right[:rank] @ qa.T), qb @ left[:, :rank] * size)
+    weights |= {name: value.to(weights[name].dtype).contiguous() for name, value in zip(names, found, strict=True)}
+    return True
+
+
+def _patterns(folder: Path) -> dict:
+    """The ranks of single layers that an adapter's configuration has."""
+    file = folder / "adapter_config.json"
+    return json.loads(file.read_text(encoding="utf-8")).get("rank_pattern", {}) if file.is_file() else {}
 
 
 def _tell(file: Path, note: str) -> None:

@@ -70,6 +70,8 @@ def _parts(given) -> list[str]:
     """The texts that an input of any shape is made of; of a conversation its own, not what it is to be told from."""
     if not isinstance(given, dict):
         return [given if isinstance(given, str) else " ".join(given)]
+    if "tokens" in given:
+        return [" ".join(given["tokens"])]
     parts = [part for name, part in given.items() if name != "others"]
     return [text for part in parts for text in ([part] if isinstance(part, str) else part)]
 

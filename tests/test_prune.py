@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 from pipe_tools import near
+from safetensors.torch import load_file
 
 from pipelines import adapters, hub, pipeline
 from scripts import prune
@@ -58,6 +59,35 @@ def test_texts_of_the_pieces_that_stay_are_answered_as_before(family, english, m
         old, new = (json.loads((place / name / "config.json").read_text()) for place in (family, tmp_path / "smaller"))
         assert new["vocab_size"] < old["vocab_size"]
     assert all(answer for answer in answers(english[6:])[1])  # words that come apart are answered too
+
+
+def test_adapters_to_word_embeddings_are_cut_to_a_rank(family, english, monkeypatch, tmp_path):
+    monkeypatch.setattr(prune, "training_texts", lambda: english)
+    before = answers(english)
+    close = []
+    for rank in (3, 4):  # of 4
+        monkeypatch.setattr(hub, "CHECKPOINTS", family)
+        out = tmp_path / str(rank)
+        flags = ["--least-uses", "1", "--embedding-rank", str(rank), "--output", str(out)]
+        assert prune.main(["--checkpoints", str(family), *flags]) == 0
+        monkeypatch.setattr(hub, "CHECKPOINTS", out)
+        after = answers(english)
+        assert near(after[0], before[0])  # an encoder of its own
+        close.append(near(after[1], before[1]))
+    assert close == [False, True]
+    weights = load_file(tmp_path / "3" / "classify-bert" / "adapter_model.safetensors")
+    (a,) = [value for name, value in weights.items() if name.endswith("lora_embedding_A")]
+    assert len(a) == 3
+
+
+def test_a_cut_is_the_nearest_of_its_rank():
+    torch.manual_seed(5)
+    a, b = torch.randn(6, 40), torch.randn(16, 6)
+    weights = {"x.word_embeddings.lora_embedding_A": a, "x.word_embeddings.lora_embedding_B": b, "head": torch.ones(2)}
+    assert not prune.lowered(dict(weights), 6) and prune.lowered(weights, 2)
+    left, size, right = torch.linalg.svd(b @ a, full_matrices=False)
+    found = weights["x.word_embeddings.lora_embedding_B"] @ weights["x.word_embeddings.lora_embedding_A"]
+    torch.testing.assert_close(found, left[:, :2] * size[:2] @ right[:2], atol=1e-4, rtol=1e-4)
 
 
 def test_wrong_use_is_one_line(family, tmp_path, capsys):
