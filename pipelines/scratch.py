@@ -114,15 +114,18 @@ def chat_tokenizer(texts, size: int) -> GPT2Tokenizer:
 def pruned_wordpiece(tokenizer: PreTrainedTokenizerBase, texts, least_uses: int = 1) -> tuple[BertTokenizer, list[int]]:
     """A BERT tokenizer that keeps only the pieces that `texts` use so often, and the old id of each piece kept.
 
-    Single characters stay, so that a word whose piece is gone still comes apart into known pieces.
+    Single characters of Latin script, punctuation and currencies stay, so that a word whose piece is gone still comes
+    apart into known pieces. Other scripts, of which an English encoder knows little more than the characters, do not.
     """
     uses = Counter(piece for ids in tokenizer(list(texts))["input_ids"] for piece in ids)
     special = set(tokenizer.all_special_ids)
-    kept = [
-        (piece, old)
-        for piece, old in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-        if uses[old] >= least_uses or old in special or len(piece.removeprefix("##")) == 1
-    ]
+
+    def stays(piece: str, old: int) -> bool:
+        letters = piece.removeprefix("##")
+        single = len(letters) == 1 and (letters < "\u0250" or "\u2000" <= letters < "\u20d0" or uses[old])
+        return bool(single) or uses[old] >= least_uses or old in special
+
+    kept = [item for item in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]) if stays(*item)]
     vocabulary = {piece: new for new, (piece, _) in enumerate(kept)}
     lower = tokenizer.backend_tokenizer.normalizer.lowercase
     return BertTokenizer(vocab=vocabulary, do_lower_case=lower), [old for _, old in kept]

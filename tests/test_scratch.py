@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from conftest import ENGLISH, FRENCH, LABELS
 from transformers import AutoTokenizer
 
@@ -136,6 +137,17 @@ def test_rare_pieces_are_left_out_too_where_asked(words):
     assert set(vocabulary(often)) < set(vocabulary(once)) and len(kept) == len(often)
     for text in ENGLISH[:3]:
         assert [kept[new] for new in often(text)["input_ids"]] == words(text)["input_ids"]
+
+
+def test_characters_of_other_scripts_stay_only_where_they_are_used(words):
+    letters = ["a", "é", "ß", "„", "€", "я", "ж", "水"]
+    tokenizer = transformers.BertTokenizer(
+        vocab={piece: i for i, piece in enumerate([*words.all_special_tokens, *letters, *(f"##{c}" for c in letters)])}
+    )
+    pruned, _ = scratch.pruned_wordpiece(tokenizer, ["я € a"], least_uses=2)
+    single = {piece for piece in pruned.get_vocab() if piece in letters}
+    assert single == {"a", "é", "ß", "„", "€", "я"}
+    assert "##я" not in pruned.get_vocab() and "##é" in pruned.get_vocab()
 
 
 def test_static_embeddings_are_the_rows_of_the_pieces_kept(tiny_bert, word_tokenizer):
