@@ -23,6 +23,9 @@ demo: $(VENV)/.duet  ## set up, answer a few texts with both models, measure eve
 	$(RUN) -m tasks.intents "wake me at seven tomorrow"
 	$(RUN) -m tasks.summarize "The city council voted on Tuesday to close the old bridge for repairs until the spring."
 	$(RUN) -m tasks.complete "Thank you very mu" --suggestions 3
+	$(RUN) -m tasks.chat "Do you like music?"
+	$(RUN) -m tasks.market "Operating profit rose to EUR 13.1 mn from EUR 8.7 mn."
+	$(RUN) -m tasks.similarity "A man is playing a guitar." "Someone plays the guitar."
 	$(RUN) -m tasks.translate "Two dogs are running on the beach." --compare
 	$(RUN) -m scripts.harness --tasks all --data samples --no-cost --output runs/demo
 	$(RUN) -m scripts.harness --tasks translate,ner --data samples --runs 60 --seconds 2 --output runs/demo

@@ -23,7 +23,7 @@ CHEAP = [command for command in COMMANDS if command.startswith("python -m tasks"
 
 
 def test_how_many_commands_there_are():
-    assert len(COMMANDS) == 27 and len(CHEAP) == 13
+    assert len(COMMANDS) == 33 and len(CHEAP) == 17
     assert COMMANDS[:2] == ["make demo", "make test"]
 
 
@@ -47,6 +47,7 @@ def test_every_command_exists_with_its_flags(command):
 def test_cheap_commands_run(command, tmp_path):
     (tmp_path / "notes.txt").write_text("What a lovely film!\nDull from start to end.\n")
     (tmp_path / "reviews.csv").write_text('id,review\n1,"Warm, funny and true."\n2,A waste of time.\n')
+    (tmp_path / "news.csv").write_text("date,ticker,headline\n2024-03-04,HARB,Profit rose.\n")
     done = run(["bash", "-c", command], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
