@@ -35,7 +35,7 @@ def block(folder: Path, pictures: str | None = None) -> str:
         "On data of a kind that the models were not trained on:": tables(results.read(folder / "zero-shot")),
         "How the bundled checkpoints were trained:": training(folder / "training"),
         "What one changed setting of an LSTM recipe gave in short trainings, on validation (`results/sweeps/` has all "
-        "trials):": sweeps(folder / "sweeps"),
+        "trials; some recipes have changed since):": sweeps(folder / "sweeps"),
         benchmark_tables.THROUGHPUT: benchmark_tables.throughput(folder / "benchmark"),
         benchmark_tables.TRAINING: benchmark_tables.training(folder / "benchmark"),
     }
