@@ -1,6 +1,7 @@
 """Verdicts on time and memory: claim 1, and what training costs."""
 
 import math
+from itertools import groupby
 
 from scripts.experiments.told import fits, shapes
 from scripts.experiments.told.claims import CLEARLY, Case, Verdict
@@ -18,7 +19,7 @@ def sequential(data: dict) -> list[Verdict]:
     times, sizes = shapes.times(data), shapes.sizes(data)
     training = [(key, arms) for key, arms in times.items() if key[1].startswith("train")]
     writing = [(key, arms) for key, arms in times.items() if key[1] == "decode"]
-    slower = "a case holds where the LSTM's lower quartile is above the Transformer's upper one"
+    slower = "a case holds where the network's lower quartile is above the Transformer's upper one"
     growth = [
         Case(f"{arm}, {CONTROLS[control]}, {MEASURES[measure]}", _exponential(by), _growth(by))
         for (control, measure), arms in times.items() if measure == "train_batch"
@@ -26,12 +27,13 @@ def sequential(data: dict) -> list[Verdict]:
     ]  # fmt: skip
     return [
         Verdict(
-            "Training an LSTM takes longer than training a Transformer, since its steps wait for one another.",
-            slower, "length, measure and control", tuple(case for item in training for case in _slower(*item)),
+            "Training a recurrent network takes longer than training a Transformer: its steps wait for one another.",
+            slower, "the network, length, measure and control",
+            tuple(case for item in training for case in _slower(*item)),
         ),
         Verdict(
-            "Writing token by token takes an LSTM longer than a Transformer.",
-            slower, "length", tuple(case for item in writing for case in _slower(*item)),
+            "Writing token by token takes a recurrent network longer than a Transformer.",
+            slower, "the network and length", tuple(case for item in writing for case in _slower(*item)),
         ),
         Verdict(
             "Longer sequences mean exponentially longer training time for RNNs.",
@@ -75,22 +77,17 @@ def with_ends(fit: dict) -> str:
 
 
 def _slower(key: tuple[str, str], arms: dict[str, dict[int, dict]]) -> list[Case]:
-    """Stretches of lengths with the same outcome, a case each."""
+    """Stretches of lengths with the same outcome, a case each, for each recurrent network."""
     control, measure = key
-    ours, theirs = arms.get("lstm", {}), arms.get("transformer", {})
-    both = [n for n in ours if n in theirs]
-    stretches: list[tuple[bool, list[int]]] = []
-    for n in both:
-        holds = ours[n]["q1"] > theirs[n]["q3"]
-        if not stretches or stretches[-1][0] != holds:
-            stretches.append((holds, []))
-        stretches[-1][1].append(n)
-    cases = []
-    for holds, lengths in stretches:
-        ratios = [ours[n]["median"] / theirs[n]["median"] for n in lengths]
-        ends = _from_to([f"{ratio:.2g}" for ratio in (min(ratios), max(ratios))])
-        name = f"{MEASURES[measure]}, {CONTROLS[control]}, {_from_to(lengths)} tokens"
-        cases.append(Case(name, holds, f"the LSTM takes {ends} times as long"))
+    theirs, cases = arms.get("transformer", {}), []
+    for arm in filter(shapes.recurrent, arms):
+        ours = arms[arm]
+        for holds, stretch in groupby((n for n in ours if n in theirs), key=lambda n: ours[n]["q1"] > theirs[n]["q3"]):
+            lengths = list(stretch)
+            ratios = [ours[n]["median"] / theirs[n]["median"] for n in lengths]
+            ends = _from_to([f"{ratio:.2g}" for ratio in (min(ratios), max(ratios))])
+            name = f"{arm}, {MEASURES[measure]}, {CONTROLS[control]}, {_from_to(lengths)} tokens"
+            cases.append(Case(name, holds, f"{ends} times as long"))
     return cases
 
 

@@ -38,16 +38,17 @@ def _median(each: dict | None) -> str:
 def _crossings(data: dict) -> dict:
     rows = []
     for (control, measure), arms in shapes.times(data).items():
-        ours, theirs = arms.get("lstm", {}), arms.get("transformer", {})
-        both = [n for n in ours if n in theirs]
-        if both:
-            medians = [[by[n]["median"] for n in both] for by in (ours, theirs)]
-            found = fits.crossings(both, *medians)
-            first, last = ("LSTM" if medians[0][i] < medians[1][i] else "Transformer" for i in (0, -1))
-            at = ", ".join(f"{n:,.0f}" for n in found) or "they do not cross"
-            rows.append([MEASURES[measure], CONTROLS[control], first, at, last])
-    head = ["measure", "control", "cheaper at the shortest", "crossing, tokens", "cheaper at the longest"]
-    return _table("Where the curves of LSTM and Transformer cross", head, rows)
+        theirs = arms.get("transformer", {})
+        for arm in filter(shapes.recurrent, arms):
+            both = [n for n in arms[arm] if n in theirs]
+            if both:
+                medians = [[by[n]["median"] for n in both] for by in (arms[arm], theirs)]
+                found = fits.crossings(both, *medians)
+                first, last = (arm if medians[0][i] < medians[1][i] else "transformer" for i in (0, -1))
+                at = ", ".join(f"{n:,.0f}" for n in found) or "they do not cross"
+                rows.append([MEASURES[measure], CONTROLS[control], arm, first, at, last])
+    head = ["measure", "control", "network", "cheaper at the shortest", "crossing, tokens", "cheaper at the longest"]
+    return _table("Where the curves of recurrent networks and of the Transformer cross", head, rows)
 
 
 def _sizes(data: dict) -> dict:

@@ -20,10 +20,10 @@ WHY = {
     "sequential": (
         "A recurrent layer needs as many steps in a row as the text has tokens, a Transformer as many as it has "
         "layers. Waiting costs time where a machine could do more at once than one step gives it to do: on a GPU, or "
-        "with many cores. On a few cores every arm is busy with its multiplications at any length, the fused kernel of "
-        "an LSTM wastes little, and what decides is the amount of work: per token it is constant for a recurrent "
-        "layer, while attention looks at all tokens before. So the claim is one about parallel hardware, and about "
-        "training.",
+        "with many cores. On a few cores every arm is busy with its multiplications at any length, and what decides is "
+        "the kernel and the amount of work: per token that is constant for a recurrent layer, while attention looks at "
+        "all tokens before. On a CPU torch has a fused kernel (oneDNN's) for the LSTM alone; GRU and tanh RNN are "
+        "called step by step, and each call costs. So the claim is one about parallel hardware, and about training.",
         "Writing is sequential for both, since each token needs the one before. There an RNN takes a step from a state "
         "of fixed size; a Transformer attends to a cache that grows.",
     ),
