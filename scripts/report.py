@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pipelines.errors import UserError
 from scripts import benchmark_tables, results
+from scripts.experiments.told import page as why
 from scripts.tables import sweeps, tables, training
 from tasks.flags import Parser
 
@@ -36,6 +37,9 @@ def block(folder: Path, pictures: str | None = None) -> str:
         "How the bundled checkpoints were trained:": training(folder / "training"),
         "What one changed setting of an LSTM recipe gave in short trainings, on validation (`results/sweeps/` has all "
         "trials; some recipes have changed since):": sweeps(folder / "sweeps"),
+        "What is said of RNNs, and what was measured (`results/why/report.html` has rules, cases and figures):": (
+            why.markdown(folder / "why")
+        ),
         benchmark_tables.THROUGHPUT: benchmark_tables.throughput(folder / "benchmark"),
         benchmark_tables.TRAINING: benchmark_tables.training(folder / "benchmark"),
     }

@@ -120,6 +120,16 @@ def test_a_column_a_device_and_what_is_quick_is_said(tmp_path):
     assert (tmp_path / "plots" / "training_speed--cuda.png").is_file()
 
 
+def test_the_readme_gets_claims_with_their_verdicts(tmp_path):
+    assert page.markdown(tmp_path) == ""
+    for content in (made.costs([made.cost("qa", (200.0, 100.0))]), made.sequential(lambda arm, measure, n: float(n))):
+        made.write(tmp_path, content)
+    rows = page.markdown(tmp_path).splitlines()
+    assert rows[:2] == ["| claim | cpu |", "| --- | --- |"] and len(rows) == 2 + 6
+    assert "| Longer sequences mean exponentially longer training time for RNNs. | not supported |" in rows
+    assert "| A Transformer trains on more tokens per second than an LSTM. | supported |" in rows
+
+
 def test_the_same_results_give_the_same_bytes(written, tmp_path):
     made.write(tmp_path, made.everything()[-1])
     pictures = page.write(tmp_path)[:-1]

@@ -38,6 +38,15 @@ def lines(data: dict) -> list[str]:
     return told
 
 
+def markdown(folder: Path) -> str:
+    """The claims and their verdicts, a column per device, as a table for the README; "" without results."""
+    found = read(folder)
+    devices = _devices(found)
+    rows = [[claim, *words] for claim, words in _overview(found, devices)]
+    lines = [["claim", *devices], ["---"] * (1 + len(devices)), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) if rows else ""
+
+
 def write(folder: Path) -> list[Path]:
     """Writes `report.html`, and `plots/<name>--<device>.png` and `.svg`; returns what was written.
 
@@ -72,7 +81,7 @@ def rendered(found: list[dict], pictures: dict) -> str:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = page.TEMPLATE.read_text(encoding="utf-8").partition("<style>")[2].partition("</style>")[0]  # one look
-    devices = sorted({device_of(data) for data in found})
+    devices = _devices(found)
     names = list(dict.fromkeys(data["experiment"] for data in found))
     quick = [words.TITLES[data["experiment"]] for data in found if data["quick"]]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
@@ -83,6 +92,10 @@ def rendered(found: list[dict], pictures: dict) -> str:
         hardware=[(device, _hardware(found, device)) for device in devices],
         sections=[_section(name, [d for d in found if d["experiment"] == name], pictures) for name in names],
     )
+
+
+def _devices(found: list[dict]) -> list[str]:
+    return sorted({device_of(data) for data in found})
 
 
 def _overview(found: list[dict], devices: list[str]) -> list[tuple[str, list[str]]]:

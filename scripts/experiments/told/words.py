@@ -105,6 +105,8 @@ LIMITS = {
         "larger. Tokens are of each arm's own tokenizer.",
         "Trainings shared the machine with others, so times are rough.",
         "The training loss is not the loss on unseen rows; an arm that overfits looks better by it.",
+        "A pairing has no case for the time to a level where a training had stages or kept no curve. A training is "
+        "looked at every few hundred steps, so a time is the next such moment.",
     ),
 }
 
