@@ -140,3 +140,13 @@ def test_learning_learns_and_stops_early():
     before = puzzles.tested(net, puzzles.DISTANCE, 4)
     told = puzzles.learn(net, puzzles.DISTANCE, 4, steps=300, batch=32, rate=3e-3, seed=0, every=25)
     assert before < 0.5 and told["score"] >= 0.98 and told["steps"] < 300
+
+
+def test_the_last_answer_depends_on_nothing_behind_the_reach():
+    """A change of a step behind it leaves the last answer's target as it was; a change at it does not."""
+    for puzzle, length in ((puzzles.COPY, 14), (puzzles.DISTANCE, 7)):
+        x, y = puzzle.make(length, 64, torch.Generator().manual_seed(0))
+        place = length - 1 - puzzle.reach(length)
+        assert torch.equal(x[:, place], y[:, -1]) and place == puzzle.unasked
+    told = profile.profile(profile.built("gru", puzzles.COPY, profile.QUICK, 0), puzzles.COPY, 64, seed=0)
+    assert told["reach"] == 59 and 59 in told["distances"] and told["distances"] == sorted(set(told["distances"]))

@@ -45,15 +45,15 @@ def sequential(time, memory=lambda arm, n: n / 1000, lengths=LENGTHS, **more) ->
     return data("sequential", {"sequential": settings, "sizes": settings}, units, **more)
 
 
-def profile(arm: str, per_step: float, task="adding", length=65, seed=0, trained=None) -> dict:
+def profile(arm: str, per_step: float, task="adding", length=65, seed=0, trained=None, right=1.0) -> dict:
     def norms(factor: float) -> dict:
         distances = [0, 1, 2, 4, 8, 16, 32, 64]
         hidden = [factor**d for d in distances]
-        return {"distances": distances, "hidden": hidden, "input": hidden, "float32_zero_from": None}
+        return {"distances": distances, "reach": 64, "hidden": hidden, "input": hidden, "float32_zero_from": None}
 
     unit = {"part": "profile", "arm": arm, "task": task, "length": length, "steps": 9 if trained else 0, "seed": seed}
     told = {"unit": unit, "parameters": 10, "before": norms(per_step)}
-    return told | ({"after": norms(trained), "score": 0.5, "steps_taken": 9} if trained else {})
+    return told | ({"after": norms(trained), "score": right, "steps_taken": 9} if trained else {})
 
 
 def reached(arm: str, right: dict[int, float], rate=1e-3, seed=0) -> list[dict]:

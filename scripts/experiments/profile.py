@@ -86,15 +86,16 @@ def built(arm: str, puzzle: puzzles.Puzzle, settings, seed: int) -> models.Netwo
 
 
 def profile(network: models.Network, puzzle: puzzles.Puzzle, length: int, seed: int, rows: int = 16) -> dict:
-    """{"distances": […], "hidden": [norm at each], "input": […], "cell": […] for an LSTM, "float32_zero_from"}.
+    """{"distances": […], "reach", "hidden": [norm at each], "input": […], "float32_zero_from"}; of an LSTM "cell".
 
     Norms are medians over `rows` sequences. "input" is ∂loss/∂x_t, of what the trunk reads at step t: the one place
     that is the same in all arms. "float32_zero_from" is the least distance kept at which "hidden" is 0 in float32, or
-    None. Of a task with several answers the last one's loss is taken.
+    None. Of a task with several answers the last one's loss is taken; "reach" is how far back lies what it depends on.
     """
     x, y = puzzle.make(length, rows, torch.Generator().manual_seed(2**31 + seed))
-    kept = _points(length)
-    told: dict = {"distances": kept}
+    reach = puzzle.reach(length)
+    kept = sorted({reach, *_points(length)})
+    told: dict = {"distances": kept, "reach": reach}
     for dtype in (torch.float64, torch.float32):
         exact = copy.deepcopy(network).cpu().to(dtype)  # on the CPU: not every device knows float64
         given, wanted = (part.to(dtype) if part.is_floating_point() else part for part in (x, y[:, -1:]))

@@ -41,9 +41,9 @@ FULL = Settings(
     hidden=(128, 256, 512),
     lengths={"copy": (2, 5, 10, 15, 20, 25, 30, 40, 60), "recall": (1, 2, 4, 6, 8, 10, 12, 16, 24)},
     trained={"copy": 20, "recall": 8},
-    steps=3000,
+    steps=6000,
     seeds=2,
-    rates={"lstm": (1e-3, 3e-3), "t5": (2e-2, 5e-2)},
+    rates={"lstm": (1e-3, 3e-3, 1e-2), "t5": (2e-2, 5e-2)},
     tested=200,
 )
 QUICK = Settings(

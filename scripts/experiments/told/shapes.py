@@ -24,7 +24,8 @@ def errors(data: dict) -> list[str]:
 
 
 def recurrent(arm: str) -> bool:
-    return arm.startswith(RECURRENT)
+    """Whether all that an arm knows of earlier steps has passed through its state; attention is a way around it."""
+    return arm.startswith(RECURRENT) and "attention" not in arm
 
 
 def times(data: dict) -> dict[tuple[str, str], dict[str, dict[int, dict]]]:
@@ -63,23 +64,26 @@ def longer(by_length: dict) -> slice:
 
 def profiles(data: dict) -> dict[tuple[str, int, str], dict[str, dict]]:
     """(task, length, "untrained" or "trained") → arm → {"distances", name: {"median", "low", "high"} of each distance,
-    "per_step", "half_distance", "far"}. The middle and the range are over seeds; names are "hidden", "input", "cell".
+    "reach", "per_step", "half_distance", "far", "score"}. The middle and the range are over seeds; names are "hidden",
+    "input", "cell".
 
-    "per_step" and "half_distance" are fitted to each seed's "hidden", and "far" is the norm at the farthest distance
-    over that at one step; of all three the median.
+    "per_step" and "half_distance" are fitted to each seed's "hidden", and "far" is the norm at "reach", the farthest
+    step that the answer depends on, over that at one step; of all three the median. "score" is the median share right
+    after training, None before.
     """
     runs: dict = defaultdict(lambda: defaultdict(list))
     for each in units(data, "profile"):
         unit = each["unit"]
         for when, name in (("before", "untrained"), ("after", "trained")):
             if when in each:
-                runs[unit["task"], unit["length"], name][unit["arm"]].append(each[when])
+                score = each["score"] if when == "after" else None
+                runs[unit["task"], unit["length"], name][unit["arm"]].append(each[when] | {"score": score})
     return {key: {arm: _profile(some) for arm, some in arms.items()} for key, arms in runs.items()}
 
 
 def _profile(runs: list[dict]) -> dict:
-    distances = runs[0]["distances"]
-    told: dict = {"distances": distances, "seeds": len(runs)}
+    distances, reach = runs[0]["distances"], runs[0]["reach"]
+    told: dict = {"distances": distances, "reach": reach, "seeds": len(runs)}
     for name in ("hidden", "input", "cell"):
         if name in runs[0]:
             columns = list(zip(*(run[name] for run in runs), strict=True))
@@ -88,11 +92,14 @@ def _profile(runs: list[dict]) -> dict:
                 "low": [min(column) for column in columns],
                 "high": [max(column) for column in columns],
             }
-    decays = [fits.decay(distances[1:], run["hidden"][1:]) for run in runs]
+    far = distances.index(reach)
+    decays = [fits.decay(distances[1 : far + 1], run["hidden"][1 : far + 1]) for run in runs]
     for key in ("per_step", "half_distance"):
         known = [float("inf") if each[key] is None else each[key] for each in decays]
         told[key] = statistics.median(known)
-    told["far"] = statistics.median(run["hidden"][-1] / run["hidden"][1] if run["hidden"][1] else 0.0 for run in runs)
+    told["far"] = statistics.median(run["hidden"][far] / run["hidden"][1] if run["hidden"][1] else 0.0 for run in runs)
+    scores = [run["score"] for run in runs if run["score"] is not None]
+    told["score"] = statistics.median(scores) if scores else None
     zeros = [run["float32_zero_from"] for run in runs if run["float32_zero_from"] is not None]
     told["float32_zero_from"] = min(zeros, default=None)
     return told
@@ -121,7 +128,8 @@ def agreement(data: dict) -> dict[str, list[dict]]:
 def recall(data: dict) -> dict[tuple[str, int], dict[str, dict]]:
     """(task, hidden) → arm → {"lengths": {length: {"value", "low", "high"}}, "trained_up_to", "parameters", "rate"}.
 
-    Of the best learning rate; the mean over seeds, and from the least to the greatest end of their intervals.
+    Of the best learning rate; the mean over seeds, and from the least to the greatest end of their intervals. "steps"
+    are the most that a seed took.
     """
     runs: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for each in units(data, "recall"):
@@ -146,7 +154,7 @@ def _recalled(rates: dict[float, list[dict]]) -> dict:
         for length, _ in some[0]["exact_match"]
     }
     kept = {key: some[0][key] for key in ("trained_up_to", "parameters")}
-    return {"lengths": lengths, "rate": rate, "seeds": len(some)} | kept
+    return {"lengths": lengths, "rate": rate, "seeds": len(some), "steps": max(e["steps_taken"] for e in some)} | kept
 
 
 def _pairs(each: dict) -> list[tuple[int, dict]]:

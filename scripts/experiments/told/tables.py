@@ -67,14 +67,15 @@ def _sizes(data: dict) -> dict:
 
 def _profiles(data: dict) -> dict:
     rows = []
-    for (task, length, when), arms in shapes.profiles(data).items():
+    for (task, _, when), arms in shapes.profiles(data).items():
         for arm, each in arms.items():
             half = "∞" if math.isinf(each["half_distance"]) else f"{each['half_distance']:.3g}"
             zero = each["float32_zero_from"]
             decay = [f"{each['per_step']:.4g}", half, f"{each['far']:.3g}"]
-            rows.append([task, length - 1, when, arm, *decay, "–" if zero is None else zero])
-    head = ["task", "steps", "state", "arm", "factor a step", "half-distance, steps", "left at the farthest",
-            "0 in float32 from"]  # fmt: skip
+            right = "–" if each["score"] is None else f"{each['score']:.2f}"
+            rows.append([task, each["reach"], when, arm, right, *decay, "–" if zero is None else zero])
+    head = ["task", "steps back", "state", "arm", "share right", "factor a step", "half-distance, steps",
+            "left at the farthest", "0 in float32 from"]  # fmt: skip
     return _table("Decay of ‖∂loss/∂h_t‖, medians over seeds", head, rows)
 
 

@@ -29,9 +29,10 @@ WHY = {
     ),
     "gradients": (
         "From step to step a gradient is multiplied by a Jacobian. Of a tanh RNN with small weights that shrinks it by "
-        "a constant factor, so it decays exponentially. An LSTM's cell is multiplied by the forget gate alone, hence "
-        "the weight of its initial bias: sigmoid(0) = 0.5, sigmoid(1) = 0.73, sigmoid(3) = 0.95 a step. Attention "
-        "reaches each step directly, however far back it is.",
+        "a constant factor, so it decays exponentially. Along the direct path an LSTM's cell is "
+        "multiplied by the forget gate alone, hence the weight of its initial bias: sigmoid(0) = 0.5, sigmoid(1) = "
+        "0.73, sigmoid(3) = 0.95 a step; what passes through the gates by way of h comes on top. Attention reaches "
+        "each step directly, however far back it is.",
     ),
     "bottleneck": (
         "A vector of H numbers can hold so many symbols and no more, whatever the length of the source; how many it is "
@@ -86,7 +87,9 @@ LIMITS = {
         "A norm says how much of a signal is left, not whether it is of use. Networks are small, the tasks made up.",
         "Of an LSTM h_t is looked at; the cell's gradient is in the result file. For the Transformer h_t is what its "
         "first block makes of step t: no other place corresponds.",
-        "All arms got the same number of training steps. One that did not learn a distance might with more.",
+        "All arms got the same number of training steps at most. One that did not learn a task or a distance might "
+        "with more; gradients of networks that learnt nothing are shown, and counted for no side.",
+        "Rates were chosen on the rows that are told of, alike for all arms.",
         "The grammar of agreement is the project's own and its sentences are simple. The two language models were "
         "trained for about an hour each; larger ones agree better.",
     ),
@@ -103,7 +106,10 @@ LIMITS = {
     "costs": (
         "The arms of a pairing differ in more than their architecture: BERT arms are pretrained and several times "
         "larger. Tokens are of each arm's own tokenizer.",
-        "Trainings shared the machine with others, so times are rough.",
+        "Trainings shared the machine with others, so times are rough; the README's benchmark has tokens per second "
+        "that were measured in turns.",
+        "The level that both reach is the best of the arm that ends worse, often at its very end: this favours the "
+        "other one.",
         "The training loss is not the loss on unseen rows; an arm that overfits looks better by it.",
         "A pairing has no case for the time to a level where a training had stages or kept no curve. A training is "
         "looked at every few hundred steps, so a time is the next such moment.",
