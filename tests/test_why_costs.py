@@ -54,9 +54,41 @@ def test_time_to_a_loss_that_both_reach(folders):
 
 def test_scores_come_before_losses_where_they_were_kept(folders):
     folder, write = folders
-    write(record("translate", "t5", 4.0), losses=[1.0] * 40, scores=[10.0, 20.0, 30.0])
-    write(record("translate", "lstm", 4.0), losses=[1.0] * 40, scores=[25.0, 24.0])
+    write(record("translate", "t5", 4.0), losses=[1.0] * 40, scores=[10.0, 20.0, 29.0, 30.01])  # a log may round
+    write(record("translate", "lstm", 4.0, validation={"bleu": 25.0}), losses=[1.0] * 40, scores=[25.0, 24.0, 9.0, 8.0])
     assert measured(folder)["translate"]["to_score"] == {"level": 25.0, "minutes": {"t5": 3.0, "lstm": 1.0}}
+
+
+@pytest.mark.parametrize("scores", [[10.0, 20.0, 30.0], [10.0, 20.0, 30.0, 29.0, 28.0], [10.0, 20.0, 29.0, 29.9], []])
+def test_scores_of_another_training_are_left_out(folders, scores):
+    """A training's own end at its last step, here 40, and the best of them is its record's, here 30."""
+    folder, write = folders
+    write(record("translate", "t5", 4.0), scores=[10.0, 20.0, 30.0, 29.0])
+    write(record("translate", "lstm", 4.0), scores=scores)
+    told = measured(folder)["translate"]
+    assert told["arms"]["t5"]["scores"] and told["arms"]["lstm"]["scores"] == [] and told["to_score"] is None
+
+
+def test_of_scores_that_should_be_low_the_lowest_is_the_best(folders):
+    folder, write = folders
+    file = folder / "runs" / "complete-lstm" / "training" / "validation.jsonl"
+    file.parent.mkdir(parents=True)
+    entries = [{"step": 20 * i, "seconds": 60.0 * i, "bits_per_byte": 4.0 - i} for i in (1, 2)]
+    file.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    for family in ("gpt2", "lstm"):
+        results = folder / "results" / "training" / f"complete--{family}--x.json"
+        results.parent.mkdir(parents=True, exist_ok=True)
+        results.write_text(json.dumps(record("complete", family, 4.0, validation={"bits_per_byte": 2.0})))
+    assert measured(folder)["complete"]["arms"]["lstm"]["scores"] == [[1.0, 3.0], [2.0, 2.0]]
+
+
+def test_losses_of_copying_are_left_out(folders):
+    folder, write = folders
+    write(record("summarize", "t5", 8.0, recipe={"copy_steps": 20}), losses=[0.1] * 20 + [2.0] * 10 + [1.0] * 10)
+    write(record("summarize", "lstm", 4.0), losses=[3.0] * 20 + [1.0] * 20)
+    told = measured(folder)["summarize"]
+    assert told["arms"]["t5"]["losses"] == [[6.0, 2.0], [8.0, 1.0]]
+    assert told["to_loss"] == {"level": 1.0, "minutes": {"t5": 8.0, "lstm": 3.0}}
 
 
 def test_a_log_of_another_run_and_other_losses_are_left_out(folders):

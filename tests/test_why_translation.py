@@ -3,11 +3,14 @@
 import json
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from conftest import ENGLISH, FRENCH
+from transformers import T5Config, T5ForConditionalGeneration
 
 from pipelines.errors import UserError
+from pipelines.lstm import LSTMConfig, LSTMForConditionalGeneration
 from scripts.experiments import attention, translation
 from scripts.experiments.store import Run, Store, TimeUp
 
@@ -114,8 +117,8 @@ class Finetune:
 def test_a_training_is_begun_gone_on_with_and_not_done_twice(tmp_path, monkeypatch):
     fake = Finetune(["time is up", "interrupted", "wrong", "finished"])
     monkeypatch.setattr("scripts.finetune.main", fake.main)
-    monkeypatch.setattr(translation, "training_rows", lambda sources, file, seed: file)
-    run = Run(device="cpu", runs=tmp_path)
+    monkeypatch.setattr(translation, "training_rows", lambda sources, folder, seed: folder / f"{seed}")
+    run = Run(device="cpu", runs=tmp_path, seed=5)
     for error in (TimeUp, KeyboardInterrupt, UserError):
         with pytest.raises(error):
             translation.trained("lstm", 128, 0.5, run)
@@ -124,7 +127,7 @@ def test_a_training_is_begun_gone_on_with_and_not_done_twice(tmp_path, monkeypat
     first, *others = fake.calls
     assert first[first.index("--task") :][:4] == ["--task", "translate", "--family", "lstm"]
     assert "--set=epochs=2.0" in first and "--resume" not in first
-    assert first[first.index("--data") + 1] == str(tmp_path / "why" / "joined.jsonl")
+    assert first[first.index("--data") + 1] == str(tmp_path / "why" / "5")
     (sizes,) = [word for word in first if word.startswith("--set=sizes")]
     assert 'attention = "none"' in sizes and "hidden_size = 128" in sizes and "d_model = 256" in sizes
     assert all("--resume" in call and "--task" not in call for call in others)
@@ -135,14 +138,17 @@ def test_every_row_is_trained_on_once_alone_or_joined(mirror, tmp_path, monkeypa
     (tmp_path / "data" / "tatoeba" / "en-fr" / "train.jsonl").write_text(
         "\n".join(json.dumps({"en": f"e{i}", "fr": f"f{i}"}) for i in range(50))
     )
-    file = translation.training_rows(("tatoeba/en-fr", "tatoeba/en-fr:7"), tmp_path / "why" / "joined.jsonl", seed=0)
+    sources = ("tatoeba/en-fr", "tatoeba/en-fr:7")
+    file = translation.training_rows(sources, tmp_path / "why", seed=0)
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     counts = Counter(word for row in rows for word in row["en"].split())
     assert len(counts) == 50 and sum(counts.values()) == 57 and sum(count == 2 for count in counts.values()) == 7
     assert all(row["fr"] == row["en"].replace("e", "f") for row in rows)
     assert {len(row["en"].split()) for row in rows} == {1, 2, 3, 4}
     before = file.read_text()
-    assert translation.training_rows(("none",), file, seed=1) == file and file.read_text() == before  # made once
+    assert translation.training_rows(("none",), tmp_path / "why", seed=0) == file and file.read_text() == before
+    other = translation.training_rows(sources, tmp_path / "why", seed=1)
+    assert other.read_text() != before == file.read_text()  # made once for each seed
 
 
 def test_the_time_that_is_left_goes_to_the_training(tmp_path, monkeypatch):
@@ -150,18 +156,24 @@ def test_the_time_that_is_left_goes_to_the_training(tmp_path, monkeypatch):
 
     fake = Finetune(["finished"])
     monkeypatch.setattr("scripts.finetune.main", fake.main)
-    monkeypatch.setattr(translation, "training_rows", lambda sources, file, seed: file)
+    monkeypatch.setattr(translation, "training_rows", lambda sources, folder, seed: folder)
     translation.trained("transformer", 256, 1.0, Run(device="cpu", runs=tmp_path, deadline=time.monotonic() + 90))
     minutes = float(fake.calls[0][fake.calls[0].index("--max-minutes") + 1])
     assert 1.0 < minutes <= 1.5
 
 
-def test_sizes_change_what_the_arm_says_and_nothing_else():
-    lstm = {"d_model": 256, "hidden_size": 512, "attention": "dot", "dropout": 0.2}
-    assert translation.sizes("lstm", 128, lstm) == lstm | {"attention": "none", "hidden_size": 128}
-    assert translation.sizes("lstm attention", 256, lstm) == lstm | {"hidden_size": 256}
-    t5 = {"d_model": 256, "d_kv": 64, "num_heads": 4, "d_ff": 512, "num_layers": 3}
-    assert translation.sizes("transformer", 512, t5) == t5 | {"d_model": 512, "d_ff": 1024, "num_heads": 8}
+@pytest.mark.parametrize("hidden", [64, 128])
+def test_sizes_change_what_the_arm_says_and_t5_has_as_many_parameters(hidden):
+    lstm = {"d_model": 64, "hidden_size": 512, "encoder_layers": 1, "attention": "dot", "dropout": 0.2}
+    t5 = {"d_model": 256, "d_kv": 16, "num_heads": 4, "d_ff": 512, "num_layers": 2}
+    assert translation.sizes("lstm", hidden, lstm, t5, 500) == lstm | {"attention": "none", "hidden_size": hidden}
+    attending = translation.sizes("lstm attention", hidden, lstm, t5, 500)
+    assert attending == lstm | {"hidden_size": hidden}
+    found = translation.sizes("transformer", hidden, lstm, t5, 500)
+    assert found["d_model"] == found["num_heads"] * found["d_kv"] and found["num_layers"] == 2
+    ours = LSTMForConditionalGeneration(LSTMConfig(vocab_size=500, **attending)).num_parameters()
+    theirs = T5ForConditionalGeneration(T5Config(vocab_size=500, **found)).num_parameters()
+    assert abs(ours - theirs) <= 0.02 * ours
 
 
 # --- attention ---
@@ -176,4 +188,15 @@ def test_attention_is_that_of_each_written_token(bundled, model):
     told = attention.weights(pipe, text)
     assert len(told["weights"]) == len(told["target"]) and len(told["weights"][0]) == len(told["source"])
     assert all(sum(row) == pytest.approx(1, abs=0.01) for row in told["weights"])
+    # a row is what the last layer looks at when all it has been given is what is written before this token
+    source = pipe.tokenizer(pipe.prefix + text, return_tensors="pt")
+    source.pop("token_type_ids", None)
+    written = pipe.model.generate(**source, num_beams=1, do_sample=False, max_new_tokens=80)
+    for at in range(len(told["target"])):
+        given = written[:, : at + 1]
+        output = pipe.model(**source, decoder_input_ids=given, output_attentions=True, use_cache=False)
+        row = output.cross_attentions[-1][0, :, -1].mean(0)  # (S,)
+        assert told["weights"][at] == pytest.approx(row.tolist(), abs=1e-4)
+        assert int(output.logits[0, -1].argmax()) == int(written[0, at + 1])
+    assert max(abs(a - b) for one, two in pairwise(told["weights"]) for a, b in zip(one, two, strict=True)) > 0.01
     assert told["source"][-1] == "</s>" and ("(task)" in told["source"]) == bool(pipe.prefix)

@@ -10,6 +10,7 @@ translate, summarize and complete have the same tokens, so the ratio of their ra
 """
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def compared(task: str, records: dict[str, dict], runs: Path) -> dict:
             "score": record["validation"].get(first.key),
             "hardware": record["environment"].get("hardware"),
             "pretrained": bool(record["recipe"].get("init")),
-            "scores": _scores(folder, first.key, record["steps"]),
+            "scores": _scores(folder, first, record),
             "losses": _losses(folder, record) if loaded.kind in ALIKE else [],
         }
     told["to_loss"] = _to_level({f: arm["losses"] for f, arm in told["arms"].items()}, lower=True)
@@ -73,10 +74,14 @@ def compared(task: str, records: dict[str, dict], runs: Path) -> dict:
 
 
 def _losses(folder: Path, record: dict) -> list[list[float]]:
-    """[[minutes, mean loss of a token since the point before], …]; [] without a log, or with that of another run."""
+    """[[minutes, mean loss of a token since the point before], …]; [] without a log, or with that of another run.
+
+    Steps that copied sources are left out: theirs is the loss of another task.
+    """
     entries = [entry for entry in _lines(folder / "log.jsonl") if "loss" in entry]
     if not entries or entries[-1]["step"] != record["steps"]:
         return []
+    entries = [entry for entry in entries if entry["step"] > record["recipe"].get("copy_steps", 0)]
     size = max(FULL.smoothed, -(-len(entries) // POINTS))
     each = record["minutes"] / record["steps"]
     curve = []
@@ -87,10 +92,15 @@ def _losses(folder: Path, record: dict) -> list[list[float]]:
     return curve
 
 
-def _scores(folder: Path, key: str, steps: int) -> list[list[float]]:
-    """[[minutes, score on the validation rows], …]; [] where they were not kept."""
+def _scores(folder: Path, metric, record: dict) -> list[list[float]]:
+    """[[minutes, score on the validation rows], …]; [] where they were not kept, or are those of another run: a
+    training evaluates at its last step, and its record has the best score."""
+    key = metric.key
     entries = [entry for entry in _lines(folder / "validation.jsonl") if key in entry]
-    if not entries or entries[-1]["step"] > steps:
+    if not entries or entries[-1]["step"] != record["steps"]:
+        return []
+    best = (max if metric.higher_is_better else min)(entry[key] for entry in entries)
+    if not math.isclose(best, record["validation"].get(key, math.nan), rel_tol=1e-3):
         return []
     return [[float(f"{entry['seconds'] / 60:.4g}"), float(f"{entry[key]:.5g}")] for entry in entries]
 

@@ -22,7 +22,7 @@ THINGS = (  # what stands between
 VERBS = (
     ("is", "are"), ("was", "were"), ("has", "have"), ("does", "do"), ("wants", "want"), ("knows", "know"),
     ("works", "work"), ("plays", "play"), ("looks", "look"), ("sits", "sit"), ("stands", "stand"), ("sings", "sing"),
-    ("walks", "walk"), ("runs", "run"), ("smiles", "smile"), ("passes", "pass"), ("needs", "need"), ("likes", "like"),
+    ("walks", "walk"), ("runs", "run"), ("smiles", "smile"), ("passes", "pass"), ("needs", "need"), ("seems", "seem"),
 )  # fmt: skip
 PREPOSITIONS = ("near", "behind", "beside", "with", "by")
 DONE = ("worked", "studied", "talked", "played", "walked", "waited", "listened")  # the past has no number

@@ -13,8 +13,11 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from pipelines.errors import UserError
 from scripts import results
+from scripts.experiments import models
 from scripts.experiments.store import Run, Store, TimeUp
 
 PART = "translation"
@@ -26,7 +29,7 @@ ENOUGH = 100  # rows that a bin must have
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    hidden: tuple[int, ...]  # units of the LSTM's decoder, width of T5; () for the bundled pair alone
+    hidden: tuple[int, ...]  # units of the LSTM's decoder; () for the bundled pair alone
     bins: tuple[tuple[int, int], ...]  # words of the source, from … to
     rows: int  # of a bin, at most
     joined: int = 4  # sentences in a source, at most
@@ -120,11 +123,32 @@ def joined(pairs: list[tuple[str, list[str]]], count: int) -> list[dict]:
 # --- training and scoring ---
 
 
-def sizes(arm: str, hidden: int, recipe_sizes: dict) -> dict:
-    """The recipe's sizes with what the arm and its width change."""
+def sizes(arm: str, hidden: int, lstm: dict, t5: dict, vocabulary: int) -> dict:
+    """The sizes of an arm, from those of both families' recipes: the LSTM's decoder has `hidden` units, and T5 the
+    parameters of the LSTM with attention, ± 2 %, at the greatest width that leaves some for its feed-forward layers."""
     if arm != "transformer":
-        return recipe_sizes | ARMS[arm] | {"hidden_size": hidden}
-    return recipe_sizes | {"d_model": hidden, "d_ff": 2 * hidden, "num_heads": max(1, hidden // recipe_sizes["d_kv"])}
+        return lstm | ARMS[arm] | {"hidden_size": hidden}
+    target = _parameters("lstm", lstm | ARMS["lstm attention"] | {"hidden_size": hidden}, vocabulary)
+    for heads in range(hidden // 32, 0, -1):
+        width = heads * t5["d_kv"]
+        own = t5 | {"d_model": width, "num_heads": heads}
+        if _parameters("t5", own | {"d_ff": width // 2}, vocabulary) <= target:
+            break
+    return own | {"d_ff": models.matched(lambda n: _network("t5", own | {"d_ff": n}, vocabulary), target)}
+
+
+def _parameters(family: str, own: dict, vocabulary: int) -> int:
+    with torch.device("meta"):
+        return models.count(_network(family, own, vocabulary))
+
+
+def _network(family: str, own: dict, vocabulary: int):
+    from transformers import AutoConfig, AutoModelForSeq2SeqLM
+
+    import pipelines.lstm  # noqa: F401  registers the family
+
+    config = AutoConfig.for_model(family, vocab_size=vocabulary, pad_token_id=0, decoder_start_token_id=0, **own)
+    return AutoModelForSeq2SeqLM.from_config(config)
 
 
 def trained(arm: str, hidden: int, share: float, run: Run) -> tuple[Path, dict]:
@@ -140,13 +164,13 @@ def trained(arm: str, hidden: int, share: float, run: Run) -> tuple[Path, dict]:
         if (folder / "training" / "run.json").is_file():
             command.append("--resume")
         else:
-            recipe = recipes.read(TASK, family, run.device.partition(":")[0], None, {})
-            inline = ", ".join(
-                f"{key} = {json.dumps(value)}" for key, value in sizes(arm, hidden, recipe.sizes).items()
-            )
+            both = {each: recipes.read(TASK, each, run.device.partition(":")[0], None, {}) for each in ("lstm", "t5")}
+            recipe = both[family]
+            own = sizes(arm, hidden, both["lstm"].sizes, both["t5"].sizes, recipe.vocabulary)
+            inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in own.items())
             command += ["--task", TASK, "--family", family, f"--set=sizes={{{inline}}}"]
             command += [f"--set=epochs={round(recipe.epochs * share, 3)}"]
-            command += ["--data", str(training_rows(recipe.data, folder.parent / "joined.jsonl", run.seed))]
+            command += ["--data", str(training_rows(recipe.data, folder.parent, run.seed))]
         run.say(f"{PART}: training {arm}, hidden {hidden}: {folder}")
         _finetune(command, run.device)
         written = list((folder / "training").glob(f"{TASK}--{family}--*.json"))
@@ -158,11 +182,13 @@ def trained(arm: str, hidden: int, share: float, run: Run) -> tuple[Path, dict]:
     return folder, {"training": {key: record[key] for key in kept}}
 
 
-def training_rows(sources: tuple[str, ...], file: Path, seed: int, most: int = FULL.joined) -> Path:
-    """The file of rows to train on: every row of the sources once, one to `most` of a source joined at random."""
+def training_rows(sources: tuple[str, ...], folder: Path, seed: int, most: int = FULL.joined) -> Path:
+    """The file of rows to train on: every row of the sources once, one to `most` of a source joined at random. It is
+    made once for each seed."""
     import tasks
     from tasks import data
 
+    file = folder / f"joined-{seed}.jsonl"
     if file.is_file():
         return file
     task, chance, made = tasks.load(TASK), random.Random(seed), []
