@@ -65,12 +65,7 @@ def calibrate(args: argparse.Namespace) -> str:
         raise UserError(f"{rows.source}: split {rows.split!r} has no rows.")
     pipe = pipelines.pipeline(task.name, model=str(args.folder), device=args.device, engine="torch")
     config = pipe.model.config
-    if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
-        raise UserError(f"{args.folder} does not choose one of several labels: there is no softmax to calibrate.")
-    place = {data.label_name(task, label): number for label, number in config.label2id.items()}
-    missing = sorted({*rows.targets, *filter(None, [task.out_of_scope])} - set(place))
-    if missing:
-        raise UserError(f"{args.folder} has no label {missing[0]!r}, which {task.name} on {rows.source} needs.")
+    place = classes(task, str(args.folder), config, rows)
     targets = torch.tensor([place[target] for target in rows.targets])
     logits = calibration.logits(pipe, rows.inputs, args.batch_size)
 
@@ -97,6 +92,22 @@ def calibrate(args: argparse.Namespace) -> str:
     results.write_text(file, json.dumps(whole, indent=2, ensure_ascii=False) + "\n")
     _write_card(args.folder / "README.md", text, results)
     return text
+
+
+def classes(task, model: str, config, rows) -> dict[str, int]:
+    """{label as the task names it: the class's id}, with every label that the rows and the task need.
+
+    Raises `UserError` where `model` lacks one, or has no softmax over labels.
+    """
+    from tasks import data
+
+    if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
+        raise UserError(f"{model} does not choose one of several labels: there is no softmax to calibrate.")
+    place = {data.label_name(task, label, model): number for label, number in config.label2id.items()}
+    missing = sorted({*rows.targets, *filter(None, [task.out_of_scope])} - set(place))
+    if missing:
+        raise UserError(f"{model} has no label {missing[0]!r}, which {task.name} on {rows.source} needs.")
+    return place
 
 
 def _told(found: dict, rows: str, before: dict, after: dict) -> str:

@@ -21,7 +21,8 @@ def render(task, recipe, record: dict) -> str:
     licences = "\n".join(f"- `{source}`: {task.licences.get(source, 'see its own page')}" for source in sources)
     scores = "\n".join(f"| {key} | {value:.4g} |" for key, value in record["validation"].items())
     start = (
-        f"fine-tuned from `{recipe.init}`" if recipe.init
+        f"random weights, sizes and tokenizer of `{recipe.init}`" if recipe.init and recipe.random_weights
+        else f"fine-tuned from `{recipe.init}`" if recipe.init
         else f"random weights, token embeddings from `{recipe.embeddings}` (as GloVe served once)" if recipe.embeddings
         else "random weights"
     )  # fmt: skip
@@ -38,7 +39,7 @@ def render(task, recipe, record: dict) -> str:
     best = next(iter(record["validation"]))
     sizes = f" New model's sizes: `{recipe.sizes}`." if not recipe.init else ""
     note = f"- {recipe.note}\n" if recipe.note else ""
-    base = over or recipe.init
+    base = over or ("" if recipe.random_weights else recipe.init)
     base = f"base_model: {json.dumps(base)}\n" if base else ""  # as JSON: a path may hold YAML's signs
     asked, model, beside = task, "transformer" if family == task.transformer else family, PAIRING
     if family in task.further:
@@ -86,6 +87,6 @@ The harness's table, with intervals and cost, is in the project's README.
 
 ## Limits
 
-A small model, trained on the data named above and nothing else: it knows that domain and little beyond it. It is made
+A small model, fitted to the data named above: it knows that domain and little beyond it. It is made
 for measuring one architecture against another and for working offline, not for decisions about people.
 """

@@ -8,6 +8,7 @@ it. Weights are not trained: measure the copies before they take the place of wh
 
 import argparse
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -60,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
         before, after = pruned(folder, target, tokenizer, kept, args.embedding_rank)
         note = f"Then pieces that the training texts of all BERT arms have less than {args.least_uses} times went"
         _tell(target / "README.md", f"{note}: {len(kept):,} of {len(words[0]):,} stay.")
+        width = json.loads((target / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+        _recount(target / "README.md", (len(words[0]) - len(kept)) * width)
         if (rank := _patterns(target).get("word_embeddings")) and rank != _patterns(folder).get("word_embeddings"):
             _tell(target / "README.md", f"What it changes of word embeddings was cut to rank {rank}.")
         print(f"{folder.name}\t{before / 1e6:.2f} MB\t{after / 1e6:.2f} MB")
@@ -137,6 +140,17 @@ def _tell(file: Path, note: str) -> None:
     if file.is_file():
         card, found, rest = file.read_text(encoding="utf-8").partition("\n## Licences")
         file.write_text(f"{card}- {note}\n{found}{rest}", encoding="utf-8")
+
+
+def _recount(file: Path, fewer: int) -> None:
+    """Takes `fewer` from the number of parameters in a model card, where there is one. It is that of the model with
+    its adapters merged: their ranks don't change it."""
+    if file.is_file():
+        card = file.read_text(encoding="utf-8")
+        found = re.search(r"\d[\d,]*(?= parameters)", card)
+        if found:
+            left = int(found[0].replace(",", "")) - fewer
+            file.write_text(card[: found.start()] + f"{left:,}" + card[found.end() :], encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -76,13 +76,14 @@ def measure(task, model: str, rows, device: str) -> dict:
 
     import pipelines
     from pipelines import calibration
-    from tasks.data import label_name
+    from scripts.calibrate import classes
 
     transformers.logging.set_verbosity_error()
     print(f"thresholds: {model}: {len(rows):,} texts", file=sys.stderr, flush=True)
-    pipe = pipelines.pipeline(task.name, model=model, device=device)
+    # the engine on which the thresholds were fitted and the harness measures
+    pipe = pipelines.pipeline(task.name, model=model, device=device, engine="torch")
     config = pipe.model.config
-    place = {label_name(task, label): number for label, number in config.label2id.items()}
+    place = classes(task, model, config, rows)
     targets = torch.tensor([place[target] for target in rows.targets])  # (N,)
     logits = calibration.logits(pipe, rows.inputs) / calibration.temperature(config)  # (N, C)
     own = calibration.threshold(config)

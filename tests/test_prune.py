@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 from pipe_tools import near
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from pipelines import adapters, hub, pipeline
 from scripts import prune
@@ -40,21 +40,28 @@ def answers(texts: list[str]) -> list:
     ]
 
 
+def parameters(name: str) -> int:
+    return pipeline("text-classification", model=hub.CHECKPOINTS / name, device="cpu").model.num_parameters()
+
+
 def test_texts_of_the_pieces_that_stay_are_answered_as_before(family, english, monkeypatch, tmp_path, capsys):
     texts = english[:6]
     before = answers(texts)
     assert not near(before[0], before[1])  # so the adapters tell
     monkeypatch.setattr(prune, "training_texts", lambda: texts)
-    card = "# A card\n\n- Start: here.\n\n## Licences of the data\n\nNone.\n"
-    (family / "sentiment-bert" / "README.md").write_text(card)
+    card = "# A card\n\n- Start: here. {:,} parameters, stored.\n\n## Licences of the data\n\nNone.\n"
+    for name in ("sentiment-bert", "classify-bert"):
+        (family / name / "README.md").write_text(card.format(parameters(name)))
     assert prune.main(["--least-uses", "1", "--output", str(tmp_path / "smaller")]) == 0
     out, err = capsys.readouterr()
     assert [line.split("\t")[0] for line in out.splitlines()] == ["classify-bert", "sentiment-bert"]
     assert "pieces stay" in err
-    card = (tmp_path / "smaller" / "sentiment-bert" / "README.md").read_text()
-    assert re.fullmatch(r"# A card\n\n- Start: here.\n- Then .* stay\.\n\n## Licences of the data\n\nNone\.\n", card)
     monkeypatch.setattr(hub, "CHECKPOINTS", tmp_path / "smaller")
     assert near(answers(texts), before)
+    for name in ("sentiment-bert", "classify-bert"):
+        start = f"# A card\n\n- Start: here. {parameters(name):,} parameters, stored.\n"
+        end = r"- Then .* stay\.\n\n## Licences of the data\n\nNone\.\n"
+        assert re.fullmatch(re.escape(start) + end, (hub.CHECKPOINTS / name / "README.md").read_text())
     for name in ("sentiment-bert", "classify-bert"):
         old, new = (json.loads((place / name / "config.json").read_text()) for place in (family, tmp_path / "smaller"))
         assert new["vocab_size"] < old["vocab_size"]
@@ -62,10 +69,18 @@ def test_texts_of_the_pieces_that_stay_are_answered_as_before(family, english, m
 
 
 def test_adapters_to_word_embeddings_are_cut_to_a_rank(family, english, monkeypatch, tmp_path):
+    """Of rank 4 as stored, but of 2 in effect: cut to 2 they answer as before, cut to 1 they don't."""
+    file = family / "classify-bert" / "adapter_model.safetensors"
+    weights = load_file(file)
+    (name,) = [name for name in weights if name.endswith("lora_embedding_A")]
+    weights[name][2:] = weights[name][:2].flip(0)
+    save_file(weights, file, metadata={"format": "pt"})
+    card = "# A card\n\n- Start: here.\n\n## Licences of the data\n"
+    (family / "classify-bert" / "README.md").write_text(card)
     monkeypatch.setattr(prune, "training_texts", lambda: english)
     before = answers(english)
     close = []
-    for rank in (3, 4):  # of 4
+    for rank in (1, 2):
         monkeypatch.setattr(hub, "CHECKPOINTS", family)
         out = tmp_path / str(rank)
         flags = ["--least-uses", "1", "--embedding-rank", str(rank), "--output", str(out)]
@@ -74,10 +89,44 @@ def test_adapters_to_word_embeddings_are_cut_to_a_rank(family, english, monkeypa
         after = answers(english)
         assert near(after[0], before[0])  # an encoder of its own
         close.append(near(after[1], before[1]))
+        assert len(load_file(out / "classify-bert" / file.name)[name]) == rank
+        said = f"- What it changes of word embeddings was cut to rank {rank}.\n"
+        assert said in (out / "classify-bert" / "README.md").read_text()
     assert close == [False, True]
-    weights = load_file(tmp_path / "3" / "classify-bert" / "adapter_model.safetensors")
-    (a,) = [value for name, value in weights.items() if name.endswith("lora_embedding_A")]
-    assert len(a) == 3
+
+
+def test_a_rank_that_cuts_nothing_is_not_told(family, english, monkeypatch, tmp_path):
+    card = family / "classify-bert" / "README.md"
+    card.write_text("# A card\n\n## Licences of the data\n")
+    monkeypatch.setattr(prune, "training_texts", lambda: english)
+    assert prune.main(["--embedding-rank", "4", "--output", str(tmp_path / "x")]) == 0
+    told = (tmp_path / "x" / "classify-bert" / "README.md").read_text()
+    assert "pieces" in told and "rank" not in told
+
+
+def test_texts_are_those_that_bert_arms_are_trained_on(tmp_path, monkeypatch):
+    """Of each task of a BERT, of each source of its recipe, the train split alone, each text once."""
+    rows = {
+        "stanfordnlp/sst2": {"sentence": "a film", "label": 1},
+        "fancyzhx/ag_news": {"text": "a piece of news", "label": 0},
+        "clinc/clinc_oos": {"text": "wake me", "intent": "alarm"},
+        "takala/financial_phrasebank": {"sentence": "profit rose", "label": 2},
+        "zeroshot/twitter-financial-news-sentiment": {"text": "$X fell", "label": 0},
+        "eriktks/conll2003": {"tokens": ["Ann", "left"], "ner_tags": ["B-PER", "O"]},
+        "rajpurkar/squad": {"question": "who?", "context": "Ann left", "answers": "Ann"},
+        "ludwigschmidt/squadshifts": {"question": "why?", "context": "So.", "answers": "So"},
+        "sentence-transformers/stsb": {"sentence1": "one", "sentence2": "two", "score": 0.5},
+    }
+    for source, row in rows.items():
+        folder = tmp_path / source
+        folder.mkdir(parents=True)
+        (folder / "train.jsonl").write_text(json.dumps(row) + "\n")
+        (folder / "validation.jsonl").write_text(json.dumps({}) + "\n")
+    monkeypatch.setenv("DUET_DATA", str(tmp_path))
+    assert prune.training_texts() == sorted([
+        "a film", "a piece of news", "wake me", "profit rose", "$X fell", "Ann left", "who?", "why?", "So.", "one",
+        "two",
+    ])  # fmt: skip
 
 
 def test_a_cut_is_the_nearest_of_its_rank():

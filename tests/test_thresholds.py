@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+import transformers
 
 from scripts import thresholds
 
@@ -64,8 +65,67 @@ def test_command_writes_the_picture_and_its_numbers(folder, tmp_path, capsys):
     record = json.loads((tmp_path / "out" / "intents.json").read_text())
     swept = record["models"][str(folder)]
     assert first.startswith(b"\x89PNG") and swept["own"] == 0.3 and record["data"]["out_of_scope"] >= 10
-    assert swept["out_of_scope_recall"]["value"][-1] == 1 >= swept["out_of_scope_recall"]["value"][0]
     assert thresholds.main(flags) == 0 and (tmp_path / "out" / "intents.png").read_bytes() == first
+
+
+def test_a_models_own_threshold_gives_what_its_pipeline_answers(folder, english, monkeypatch):
+    """Half of the rows are in scope, with what the model says for a target, so that only a refusal is wrong there."""
+    import pipelines
+    from pipelines import calibration
+    from tasks import data, load
+
+    engines, real = [], pipelines.pipeline
+
+    def opened(*args, engine="auto", **more):
+        engines.append(engine)
+        return real(*args, engine=engine, **more)
+
+    pipe = real("intents", model=str(folder), device="cpu")
+    logits = calibration.logits(pipe, english)
+    best = torch.softmax(logits / 2, 1).max(1).values
+    config = json.loads((folder / "config.json").read_text())
+    config["calibration"]["out_of_scope"]["threshold"] = own = round(float(best.quantile(0.6)), 2)
+    (folder / "config.json").write_text(json.dumps(config))
+    names = [pipe.model.config.id2label[int(i)] for i in logits.argmax(1)]
+    targets = [name if i % 2 else "oos" for i, name in enumerate(names)]
+    assert "oos" not in targets[1::2]
+    rows = data.Rows(english, targets, "mine", "validation")
+    monkeypatch.setattr(pipelines, "pipeline", opened)
+    swept = thresholds.measure(load("intents"), str(folder), rows, "cpu")
+    answers = [answer["label"] for answer in real("intents", model=str(folder), device="cpu")(english)]
+    inside = [answer == name for answer, name in zip(answers[1::2], names[1::2], strict=True)]
+    refused = [answer == "oos" for answer in answers[::2]]
+    assert 0 < sum(inside) < len(inside) and 0 < sum(refused) < len(refused)
+    at = round(100 * own)
+    assert swept["own"] == own and engines == ["torch"]  # as the harness measures
+    assert swept["in_scope_accuracy"]["value"][at] == pytest.approx(sum(inside) / len(inside), abs=1e-4)
+    assert swept["out_of_scope_recall"]["value"][at] == pytest.approx(sum(refused) / len(refused), abs=1e-4)
+    cold = thresholds.sweep(torch.softmax(logits, 1), torch.tensor([pipe.model.config.label2id[t] for t in targets]),
+                            pipe.model.config.label2id["oos"])  # fmt: skip
+    assert any(cold[share]["value"][at] != swept[share]["value"][at] for share in cold)  # the temperature shows
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("tell_joke", "alarm"), "has no label 'oos', which intents on"),
+        (("good", "bad"), "unknown label"),
+        (("oos",), "there is no softmax"),
+    ],
+)
+def test_a_model_without_the_labels_is_one_line(folder, tmp_path, capsys, names, says):
+    rows = [{"text": f"no. {i}", "intent": label} for i, label in enumerate(("tell_joke", "alarm", "oos"))]
+    (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    labels = {"id2label": dict(enumerate(names)), "label2id": {name: i for i, name in enumerate(names)}}
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=len(names), ignore_mismatched_sizes=True, **labels
+    )
+    model.save_pretrained(folder)
+    flags = ["--models", str(folder), "--data", str(tmp_path / "mine.jsonl"), "--device", "cpu"]
+    assert thresholds.main([*flags, "--output", str(tmp_path / "out")]) == 2
+    progress, error = capsys.readouterr().err.splitlines()[-2:]
+    assert progress.endswith("3 texts") and str(folder) in error and says in error
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
