@@ -14,6 +14,7 @@ from itertools import islice
 import torch
 import torch.nn.functional as F
 from transformers.generation import NoRepeatNGramLogitsProcessor, TemperatureLogitsWarper, TopPLogitsWarper
+from transformers.utils.chat_template_utils import Chat
 
 from pipelines import chunks
 from pipelines import text_generation as writing
@@ -30,6 +31,7 @@ TEMPLATE = (
 )
 LONGEST = 60  # tokens of a reply
 TEMPERATURE, TOP_P = 0.7, 0.9
+COLDEST, HOTTEST = 1e-6, 1e6  # temperatures; beyond them scores leave float32
 SEED = 13
 
 loss = writing.loss
@@ -41,8 +43,8 @@ def make(task: str, **kwargs) -> "ChatPipeline":
     return ChatPipeline(task=task, **kwargs)
 
 
-def check(messages) -> list[dict]:
-    """The messages. Raises `UserError` for what is no conversation that a reply could end."""
+def check(messages, goes_on: bool = False) -> list[dict]:
+    """The messages. Raises `UserError` for what is no conversation that a reply, or the rest of one, could end."""
     if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
         raise UserError('a conversation is a list of {"role": …, "content": …}, with one at least.')
     for place, message in enumerate(messages):
@@ -51,7 +53,9 @@ def check(messages) -> list[dict]:
         if message["role"] == "system" and place:
             raise UserError("only the first message of a conversation can be the system's.")
         writing.check(message.get("content"))
-    if messages[-1]["role"] != "user":
+    if goes_on and messages[-1]["role"] != "assistant":
+        raise UserError("a conversation to be continued ends with the beginning of a reply, the assistant's.")
+    if not goes_on and messages[-1]["role"] != "user":
         raise UserError("a conversation to be answered ends with what the user says.")
     return messages
 
@@ -92,22 +96,41 @@ class ChatPipeline(writing.CompletionPipeline):
         """The most tokens read at once: the model's positions, else what its training saw."""
         return super().window or min(self.tokenizer.model_max_length, writing.LONGEST)
 
-    def fitted(self, messages: list[dict], room: int) -> list[int]:
-        """The token ids of the messages that leave `room` for a reply, the mark of the reply at their end."""
-        start, said = begun(self.tokenizer, check(messages))
-        mark = self.tokenizer.convert_tokens_to_ids("<|assistant|>")
-        space = self.window - room - len(start) - 1
+    def preprocess(self, prompt_text, continue_final_message=None, **kwargs):
+        if not isinstance(prompt_text, Chat):
+            return super().preprocess(prompt_text, continue_final_message=continue_final_message, **kwargs)
+        if continue_final_message is None:  # as transformers has it
+            continue_final_message = prompt_text.messages[-1]["role"] == "assistant"
+        asked = self._get_set_generation_params(self._prepare_generate_kwargs(kwargs))
+        new = asked.get("max_new_tokens") or max(1, (asked.get("max_length") or 0) - self.window // 2)
+        ids = self.fitted(prompt_text.messages, min(new, self.window // 2), continue_final_message)
+        if self.left_out:
+            self._tell(f"a conversation is longer than a window of {self.window} tokens: its oldest turns are not read")
+        ids = torch.tensor([ids])  # (1, S)
+        return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "prompt_text": prompt_text}
+
+    def fitted(self, messages: list[dict], room: int, goes_on: bool = False) -> list[int]:
+        """The token ids of the messages that leave `room` for a reply, the mark of the reply at their end.
+
+        With `goes_on` the last message is the beginning of the reply: no mark stands behind it.
+        """
+        start, said = begun(self.tokenizer, check(messages, goes_on))
+        mark = [self.tokenizer.convert_tokens_to_ids("<|assistant|>")]
+        if goes_on:
+            said[-1], mark = said[-1][:-1], []
+        space = self.window - room - len(start) - len(mark)
         if space < self.window // 4:
-            raise UserError(f"the system's message is too long for a window of {self.window} tokens.")
+            raise UserError(
+                f"the system's message is too long for a window of {self.window} tokens, {room} of them for the reply."
+            )
         self.left_out = 0
         while len(said) > 1 and sum(map(len, said)) > space:
             said.pop(0)
             self.left_out += 1
         ids = [token for turn in said for token in turn]
-        chunks.dropped(
-            self, len(ids) - space, len(ids), f"the window has room for the last {space} of what was said last"
-        )
-        return [*start, *ids[-space:], mark]
+        lost = max(0, len(ids) - space)  # of a single message, whose mark stays
+        chunks.dropped(self, lost, len(ids), f"the window has room for {space} of what was said last")
+        return [*start, ids[0], *ids[1 + lost :], *mark]
 
     def reply(self, messages: list[dict], **options) -> str:
         """What `stream_reply` gives, in one piece and on one line."""
@@ -123,16 +146,21 @@ class ChatPipeline(writing.CompletionPipeline):
     ) -> Iterator[str]:
         """The reply to the conversation, piece by piece, to its end or for so many tokens.
 
+        Behind a long conversation a reply beyond half the window ends with the window; the log says so, once.
         Tokens are drawn from the likeliest that together have probability `top_p`, with `seed`: the same conversation
         gets the same reply. `temperature` 0 takes the likeliest one. No `REPEATED` tokens in a row come twice.
         """
-        for name, value, fits in (
-            ("max_new_tokens", max_new_tokens, max_new_tokens >= 1), ("temperature", temperature, temperature >= 0),
-            ("top_p", top_p, 0 < top_p <= 1),
-        ):  # fmt: skip
+        warm = temperature == 0 or COLDEST <= temperature <= HOTTEST
+        for name, value, fits, wanted in (
+            ("max_new_tokens", max_new_tokens, max_new_tokens >= 1, "1 or more"),
+            ("temperature", temperature, warm, f"0, or {COLDEST:f} to {HOTTEST:.0f}"),
+            ("top_p", top_p, 0 < top_p <= 1, "above 0 and at most 1"),
+            ("seed", seed, -(2**63) <= seed < 2**64, "-2**63 to 2**64 - 1"),  # what torch takes
+        ):
             if not fits:
-                raise UserError(f"{name} can't be {value}.")
-        ids = self.fitted(messages, min(max_new_tokens, self.window // 4))
+                raise UserError(f"{name} can't be {value}: {wanted}.")
+        ids = self.fitted(messages, min(max_new_tokens, self.window // 2))
+        count = min(max_new_tokens, self.window - len(ids))
         chance, first = torch.Generator().manual_seed(seed), len(ids)
         steps = [NoRepeatNGramLogitsProcessor(writing.REPEATED)]
         steps += [TemperatureLogitsWarper(float(temperature)), TopPLogitsWarper(top_p)] if temperature else []
@@ -150,10 +178,15 @@ class ChatPipeline(writing.CompletionPipeline):
             return int(torch.multinomial(scores.softmax(-1)[0], 1, generator=chance))
 
         characters = codecs.getincrementaldecoder("utf-8")("replace")
-        for token in self.tokens(ids, max_new_tokens, choose):
+        for token in self.tokens(ids, count, choose):
             if token == end:
                 break
             yield characters.decode(self.vocabulary.bytes[token])
+        else:
+            if count < max_new_tokens:
+                self._tell(
+                    f"a window of {self.window} tokens has no room for {max_new_tokens} more: the reply ends early"
+                )
         yield characters.decode(b"", final=True)
 
 
@@ -185,14 +218,15 @@ def measure(pipe, inputs: Iterable[dict], batch_size: int) -> Iterator[dict]:
     bits: -log2 p of all replies, i.e. of every turn but the first, by their own tokens without the mark at the end,
     each behind what was said before it as far as the window reaches back; bytes: of their UTF-8. ranked: whether the
     reply of the row, the last of its turns, gains most by what was said, log p(reply | turns) - log p(reply), among
-    `others` (maximum mutual information; Li et al. 2016, section 3); of what was said the last half window counts, and
-    of a reply longer than that the first. reply: what the pipeline says in its place.
+    `others` (maximum mutual information; Li et al. 2016, section 3), 1 or 0; None without others; of what was said the
+    last half window counts, and of a reply longer than that the first. reply: what the pipeline says in its place.
+    Raises `UserError` for a system message longer than half a window.
     """
     inputs = iter(inputs)
     while rows := list(islice(inputs, batch_size)):
         for row, bits, best in zip(rows, _replies(pipe, rows), _ranked(pipe, rows), strict=True):
             said = [*row["turns"], *row["after"]][1:]
-            sums = {"bits": bits, "bytes": sum(len(turn.encode()) for turn in said), "ranked": float(best)}
+            sums = {"bits": bits, "bytes": sum(len(turn.encode()) for turn in said), "ranked": best}
             yield sums | {"reply": pipe.reply(asked(row))}
 
 
@@ -207,8 +241,8 @@ def _replies(pipe, rows: list[dict]) -> list[float]:
     return bits
 
 
-def _ranked(pipe, rows: list[dict]) -> list[bool]:
-    """Whether each row's reply is ranked above the other ones."""
+def _ranked(pipe, rows: list[dict]) -> list[float | None]:
+    """1 where a row's reply is ranked above the other ones, else 0; None where there are no other ones."""
     parts = []
     for row in rows:
         known, half = messages_of(row, row["turns"]), pipe.window // 2
@@ -220,7 +254,7 @@ def _ranked(pipe, rows: list[dict]) -> list[bool]:
                 parts.append(([*ids, *reply], [*[-100] * (len(ids) + 1), *reply[1:]]))
     bits = torch.tensor(_bits(pipe, parts)).view(-1, 2)  # (replies of all rows, 2): behind the turns, alone
     gains = (bits[:, 1] - bits[:, 0]).split([len(candidates(row)) for row in rows])
-    return [bool((gain[0] > gain[1:]).all()) for gain in gains]
+    return [float((gain[0] > gain[1:]).all()) if len(gain) > 1 else None for gain in gains]
 
 
 def candidates(row: dict) -> list[str]:
@@ -254,10 +288,14 @@ def segments(tokenizer, row: dict, window: int, first: bool = True) -> Iterator[
 
     Scored are the texts of the turns and the marks at their ends, each once, of the first turn only where `first`; a
     mark for a role is given, never guessed, nor is the system's message. A conversation longer than the window goes on
-    in another segment behind the turns of about the last half window.
+    in another segment behind the turns of about the last half window. Raises `UserError` for a system message longer
+    than half a window.
     """
     start, turns = begun(tokenizer, messages_of(row, [*row["turns"], *row["after"]]))
     space, half = window + 1 - len(start), window // 2
+    if len(start) > half:
+        said = f"{row['system'][:60]!r} …"
+        raise UserError(f"the system's message is too long for half a window of {window} tokens: {said}")
     pieces = []  # (ids, labels): turns, the long ones in parts
     for place, ids in enumerate(turns):
         labels = [-100, *ids[1:]] if place or first else [-100] * len(ids)

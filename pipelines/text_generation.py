@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from transformers import TextGenerationPipeline
 from transformers.generation import NoRepeatNGramLogitsProcessor
+from transformers.utils.chat_template_utils import Chat
 
 from pipelines import chunks, typing_words
 from pipelines.completion import BEAMS, STEPS_A_WORD, Branches, Vocabulary, phrases
@@ -78,7 +79,7 @@ class CompletionPipeline(TextGenerationPipeline):
             logger.warning(what)
 
     def preprocess(self, prompt_text, tokenizer_encode_kwargs=None, **kwargs):
-        if isinstance(prompt_text, str):
+        if not isinstance(prompt_text, Chat):
             check(prompt_text)
             tokenizer_encode_kwargs = {"verbose": False, **(tokenizer_encode_kwargs or {})}  # the log says it below
         with chunks.READING:

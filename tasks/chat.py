@@ -31,7 +31,7 @@ def nearest(train):
         return {
             "bits": sum(map(counts.bits, replies)),
             "bytes": sum(len(reply.encode()) for reply in replies),
-            "ranked": float((shared[0] > shared[1:]).all()),
+            "ranked": float((shared[0] > shared[1:]).all()) if row["others"] else None,
             "reply": pairs[nearest][1],
         }
 

@@ -78,26 +78,32 @@ def run(task: Task, args) -> int:
     """Talks until the lines end, and returns the exit status."""
     from tasks import cli
 
+    if sys.stdin is None:
+        raise UserError("a conversation is read from standard input, and there is none.")
     pipe = cli.load(task, args, args.model[0] if args.model else "transformer").pipe.pipe
-    talk(pipe, lambda line: cli.say(task, line), **args.options)
-    return 0
+    sys.stdin.reconfigure(errors="surrogateescape")  # a byte that is no UTF-8 spoils its own line only
+    return 1 if talk(pipe, lambda line: cli.say(task, line), **args.options) else 0
 
 
-def talk(pipe, say: Callable[[str], None], system: str | None = None, **options) -> None:
-    """Answers lines of standard input. say: one line of talk about the talk; options: those of `stream_reply`."""
+def talk(pipe, say: Callable[[str], None], system: str | None = None, **options) -> int:
+    """Answers lines of standard input, and returns how many could not be answered. say: one line of talk about the
+    talk; options: those of `stream_reply`."""
     say(HELP)
-    messages, left_out = opening(system), 0
-    for line in _lines():
+    messages, left_out, failed = opening(system), 0, 0
+    for place, line in enumerate(_lines(), start=1):
         line = line.strip()
-        if line == "/quit":
-            return
         if line.startswith("/"):
-            if line == "/reset":
-                messages, left_out = opening(system), 0
+            name, rest = (*line.split(maxsplit=1), "")[:2]
             try:
-                say(_command(line, messages))
+                told = _command(name, rest, messages)
             except UserError as error:
-                say(str(error))
+                say(f"line {place}: {error}")
+                continue
+            if name == "/quit":
+                break
+            if name == "/reset":
+                messages, left_out = opening(system), 0
+            say(told)
             continue
         if not line:
             continue
@@ -109,7 +115,8 @@ def talk(pipe, say: Callable[[str], None], system: str | None = None, **options)
                 print(piece, end="", flush=True)
         except UserError as error:
             messages.pop()
-            say(str(error))
+            failed += 1
+            say(f"line {place}: {error}")
             continue
         except KeyboardInterrupt:  # enough of this reply
             pieces.append(" …")
@@ -118,20 +125,20 @@ def talk(pipe, say: Callable[[str], None], system: str | None = None, **options)
         if pipe.left_out > left_out:
             left_out = pipe.left_out
             say(f"the first {left_out} turns are no longer read: the model's window of {pipe.window} tokens is full")
+    return failed
 
 
-def _command(line: str, messages: list[dict]) -> str:
-    """Does what a line that begins with / says, all but ending; what there is to say of it. Raises `UserError`."""
-    name, _, rest = line.partition(" ")
+def _command(name: str, rest: str, messages: list[dict]) -> str:
+    """Saves the messages where a command says so; what there is to say of it. Raises `UserError` for wrong ones."""
     if name not in COMMANDS:
         raise unknown("command", name, COMMANDS)
-    if name == "/reset":
-        return "the talk begins anew"
-    if name == "/help":
-        return HELP
-    if not rest.strip():
+    if rest and name != "/save":
+        raise UserError(f"{name} stands alone: leave out {rest!r}.")
+    if name != "/save":
+        return {"/reset": "the talk begins anew", "/help": HELP}.get(name, "")
+    if not rest:
         raise UserError("/save needs the name of a file: /save talk.json")
-    file = Path(rest.strip()).expanduser()
+    file = Path(rest).expanduser()
     try:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(json.dumps(messages, ensure_ascii=False, indent=1) + "\n")

@@ -59,13 +59,18 @@ class ReplyBitsPerByte(BitsPerByte):
 
 
 class RecallAt1(ReplyBitsPerByte):
-    """Share of replies that are ranked first among replies of other conversations, 0-1; nine of them: chance is 0.1."""
+    """Share of replies that are ranked first among replies of other conversations, 0-1; nine of them: chance is 0.1.
+
+    Rows that have no nine others beside them are not counted; 0 where that is all of them.
+    """
 
     key, range, higher_is_better, counted = "recall_at_1", "0-1", True, ("ranked", "one")
     citation = "Lowe et al. 2015, The Ubuntu Dialogue Corpus, section 4.3: Recall@k of 10"
 
     def statistics(self, predictions, references):
-        return super().statistics([row | {"one": 1.0} for row in predictions], references)
+        ranked = [row["ranked"] for row in predictions]  # None where a row has no others
+        counted = [{"ranked": best or 0.0, "one": float(best is not None)} for best in ranked]
+        return super().statistics(counted, references)
 
 
 class Distinct1(ReplyBitsPerByte):
@@ -89,9 +94,6 @@ class Distinct1(ReplyBitsPerByte):
             seen |= new
             counts.append([len(new), len(found)])
         return np.array(counts, dtype=np.float64)  # (N, 2)
-
-    def value(self, total):
-        return float(total[0] / max(total[1], 1))
 
 
 class Distinct2(Distinct1):
