@@ -10,6 +10,8 @@ Texts that are written (translations, summaries) need nothing of this: the check
 Letters in the shape comments: B rows, S source tokens, T answer tokens, C labels, V vocabulary.
 """
 
+import re
+
 import torch
 
 from pipelines import chunks, reading, windows
@@ -128,11 +130,17 @@ class Answers(QuestionAnsweringPipeline):
         records = []
         for part in parts:
             text = self.tokenizer.decode(part["ids"][0], skip_special_tokens=True).strip()
-            place = part["part"].lower().find(text.lower()) if text else -1
-            found = place >= 0 and len(part["part"].lower()) == len(part["part"])
-            start = part["start"] + place if found else -1
-            end = start + len(text) if found else -1
+            found = _found(text, part["part"]) if text else None
+            start, end = (part["start"] + place for place in found.span()) if found else (-1, -1)
             answer = part["context"][start:end] if found else text
             records.append({"score": float(part["scores"]), "start": start, "end": end, "answer": answer})
         records.sort(key=lambda record: (record["start"] < 0, -record["score"]))
         return records[0] if top_k == 1 else records[:top_k]
+
+
+def _found(text: str, part: str) -> re.Match | None:
+    """Where an answer stands in a part: as words in its own case where it does ("US", not "us"), as words in another,
+    at last within words."""
+    text = re.escape(text)
+    words = rf"(?<!\w){text}(?!\w)"
+    return re.search(words, part) or re.search(words, part, re.IGNORECASE) or re.search(text, part, re.IGNORECASE)

@@ -213,11 +213,10 @@ def static_embeddings(
 
     A `width` below the encoder's takes their first principal directions, (V, width): the least loss in squares.
     """
-    theirs = transformers.AutoTokenizer.from_pretrained(folder, revision=revision)
+    options = {"revision": revision, "trust_remote_code": False}
+    theirs = transformers.AutoTokenizer.from_pretrained(folder, **options)
     tokenizer, kept = pruned_wordpiece(theirs, texts, least_uses)
-    encoder = transformers.AutoModel.from_pretrained(
-        folder, revision=revision, dtype=torch.float32, use_safetensors=True
-    )
+    encoder = transformers.AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True, **options)
     table = encoder.get_input_embeddings().weight.detach()[kept]
     if width and width < table.shape[1]:
         table = table @ torch.linalg.eigh(table.T @ table).eigenvectors[:, -width:].flip(1)

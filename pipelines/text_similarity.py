@@ -34,10 +34,11 @@ def answer(output) -> float:
 class SimilarityPipeline(WindowedTextClassificationPipeline):
     """Pairs of texts → {"score": float}, the higher the more alike.
 
-    A pair is {"text": …, "text_pair": …} or two texts in a tuple or list; a list or an iterator of pairs has a list or
-    an iterator of answers. The scale is the model's: that of the bundled ones is 0 (unrelated) to 5 (the same), the
-    "range" that the checkpoint's `task_specific_params` give for the task, within which scores stay. Of a pair that is
-    too long for the model the longer text is split, and the score is the mean over its parts by tokens.
+    A pair is {"text": …, "text_pair": …} or a tuple of two texts, neither of them empty; a list or an iterator of pairs
+    has a list or an iterator of answers, and in it a pair may be a list of two as well. The scale is the model's: that
+    of the bundled ones is 0 (unrelated) to 5 (the same), the "range" that the checkpoint's `task_specific_params` give
+    for the task, within which scores stay. Of a pair that is too long for the model the longer text is split, and the
+    score is the mean over its parts by tokens.
 
     Parameters: `window`, `truncation`, `function_to_apply` as for `WindowedTextClassificationPipeline`.
     """
@@ -68,6 +69,8 @@ def pair(given) -> dict[str, str]:
     texts = [given.get(name) for name in ("text", "text_pair")] if isinstance(given, dict) else []
     if not texts or not all(isinstance(text, str) for text in texts):
         raise UserError(f'similarity takes two texts, {{"text": …, "text_pair": …}} or (…, …), not {str(given)[:60]!r}')
+    if not all(text.strip() for text in texts):  # a model gives nothing a score, another one on either side
+        raise UserError(f"similarity takes two texts, and the {'second' if texts[0].strip() else 'first'} is empty.")
     return given
 
 

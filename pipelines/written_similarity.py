@@ -24,7 +24,10 @@ def make(task: str, **kwargs) -> "WrittenSimilarityPipeline":
 
 
 class WrittenSimilarityPipeline(SimilarityPipeline):
-    """`SimilarityPipeline`, same calls and outputs, for a text-to-text model. Parameters: `window`, `truncation`."""
+    """`SimilarityPipeline`, same calls and outputs, for a text-to-text model.
+
+    Parameters: `window`, `truncation`. A written number has no logits that a `function_to_apply` could change.
+    """
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -46,13 +49,13 @@ class WrittenSimilarityPipeline(SimilarityPipeline):
         )
 
     @chunks.in_turn
-    def preprocess(self, inputs, window=None, truncation=None):
-        given, window, cut = pair(inputs), window or self._window, chunks.cuts(truncation)
+    def preprocess(self, inputs, window=None, **tokenizer_kwargs):
+        given, window, cut = pair(inputs), window or self._window, chunks.cuts(tokenizer_kwargs.get("truncation"))
         whole = self._length(given)
         parts = self._parts(given, window) if window and whole > window and not cut else [given]
-        limit = {"truncation": truncation, "max_length": window} if cut else {}
+        options = {"verbose": False, **({"max_length": window} if cut else {}), **tokenizer_kwargs}
         for i, part in enumerate(parts):
-            features = self.tokenizer(joined(part, self.prefix), return_tensors="pt", verbose=False, **limit)
+            features = self.tokenizer(joined(part, self.prefix), return_tensors="pt", **options)
             ids = {name: features[name] for name in ("input_ids", "attention_mask")}
             size = ids["input_ids"].shape[1]
             if cut:
@@ -74,7 +77,7 @@ class WrittenSimilarityPipeline(SimilarityPipeline):
         )  # (B, T)
         return {"ids": ids, "weight": weight, "is_last": last}
 
-    def postprocess(self, parts):
+    def postprocess(self, parts, function_to_apply=None, top_k=1, _legacy=True):
         scores = [float(self._read(part["ids"][0])) for part in parts]
         weights = [part["weight"] for part in parts]
         total = sum(score * weight for score, weight in zip(scores, weights, strict=True))

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipelines import hub
 from pipelines.engines import ENGINES
 from pipelines.errors import UserError
 from tasks import Task, asking, chatting, comparing, completing, extracting, inputs, labels, marking, writing
@@ -104,7 +105,7 @@ def _run(task: Task, argv: list[str]) -> int:
     shown = not sys.stdout.isatty() or (args.compare and not args.json)
     count = 1 if args.document else inputs.count(args.texts, args.file)
     alone = not shown or (count is not None and count <= FEW)  # no bar over the inputs, so one over windows may stand
-    with _progress(count, shown) as advance, asking.progress(alone) as reading:
+    with progress(count, shown) as advance, asking.progress(alone) as reading:
         if task.kind == "question_answering":
             args.options["progress"] = reading
         failed = run(task, args, items, advance)
@@ -117,6 +118,7 @@ def _run(task: Task, argv: list[str]) -> int:
 
 def parser(task: Task) -> argparse.ArgumentParser:
     """The parser of the task's command line. Needs no model and no torch."""
+    further = [family for family in task.further if family in hub.bundled().get(task.name, {})]
     p = Parser(
         prog=f"python -m tasks.{task.name}",
         usage="%(prog)s [TEXT ...] [--file F] [--model M] [--compare] [--json] [flags: --help]",
@@ -134,7 +136,7 @@ def parser(task: Task) -> argparse.ArgumentParser:
         "--model",
         action="append",
         metavar="M",
-        help=f"{', '.join([f'transformer ({task.transformer})', 'lstm', *task.further])}, a Hub id[@revision] or a "
+        help=f"{', '.join([f'transformer ({task.transformer})', 'lstm', *further])}, a Hub id[@revision] or a "
         "folder (default transformer)",
     )
     add("--compare", action="store_true", help="both arms side by side, with latency; --model (twice) names others")
@@ -244,7 +246,7 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     arm, failed = None, 0
     single = len(args.texts) == 1 or args.document
     waits = not args.texts and not args.file  # standard input may come slowly: answer what is there
-    for batch in _gathered(items, args.batch_size or FIRST, args.batch_size or (FIRST if waits else MOST)):
+    for batch in gathered(items, args.batch_size or FIRST, args.batch_size or (FIRST if waits else MOST)):
         texts = [item.given for item in batch if not item.error]
         if texts and arm is None:
             arm = load(task, args, model)  # only now: an empty text needs no model
@@ -267,7 +269,7 @@ def _answer_all(task: Task, args: argparse.Namespace, items: Iterable[inputs.Ite
     return failed
 
 
-def _gathered(items: Iterable, size: int, most: int) -> Iterator[list]:
+def gathered(items: Iterable, size: int, most: int) -> Iterator[list]:
     """Lists of `size` items, then of twice as many each time up to `most`."""
     items = iter(items)
     while batch := list(itertools.islice(items, size)):
@@ -276,7 +278,7 @@ def _gathered(items: Iterable, size: int, most: int) -> Iterator[list]:
 
 
 @contextmanager
-def _progress(total: int | None, shown: bool) -> Iterator[Callable]:
+def progress(total: int | None, shown: bool) -> Iterator[Callable]:
     """A bar on stderr, as a function to call after each input; silent for few inputs or where stderr is no terminal."""
     if not shown or not sys.stderr.isatty() or (total is not None and total <= FEW):
         yield lambda: None

@@ -27,7 +27,10 @@ def items(task: Task, args: argparse.Namespace) -> Iterator[inputs.Item]:
     found = inputs.read(args.texts, args.file, args.column, columns["text"], beside)
     if args.texts:
         first, args.texts = next(found), args.texts[1:]
-        found = (item if item.error else inputs.paired(item.where, first.text, item.text) for item in found)
+        if first.error:  # then no pair has an answer, and each of them says that it is for this
+            found = (first for _ in found)
+        else:
+            found = (item if item.error else inputs.paired(item.where, first.text, item.text) for item in found)
     elif not table:
         found = map(_line, found)
     return (replace(item, roles=ROLES, error=item.error.replace("as context", "as the other text")) for item in found)

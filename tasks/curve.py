@@ -40,6 +40,7 @@ def write(days: list[Day], path: Path, source: str) -> int:
     tickers = sorted({day.ticker for day in days})
     count = {ticker: sum(day.headlines for day in days if day.ticker == ticker) for ticker in tickers}
     chosen = sorted(sorted(tickers, key=lambda ticker: -count[ticker])[:MOST])
+    source = source.encode(errors="replace").decode()  # the bytes of a file's name need not be UTF-8
     title, file = f"Sentiment of {source}, day by day", io.BytesIO()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -61,12 +62,17 @@ def write(days: list[Day], path: Path, source: str) -> int:
 
 def draw(panels: list[list[Day]], title: str):
     """A `Figure` with a panel for each ticker's days, on the same axes."""
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 1 + 1.9 * len(panels)), layout="constrained")
     figure.suptitle(title)
     cells = figure.subplots(len(panels), 1, squeeze=False, sharex=True, sharey=True)[:, 0]
+    numbers = date2num([date.fromisoformat(day.date) for days in panels for day in days])
+    margin = (max(numbers) - min(numbers)) / 20 or 1  # days; around a single one there must be some
+    # matplotlib's own margins may reach beyond the years 1 to 9999, where it has no dates
+    ends = max(min(numbers) - margin, date2num(date.min)), min(max(numbers) + margin, date2num(date.max))
+    cells[0].set_xlim(*ends)
     for cell, days in zip(cells, panels, strict=True):
         x = [date.fromisoformat(day.date) for day in days]
         low, high = ([getattr(day, end) for day in days] for end in ("low", "high"))

@@ -12,9 +12,10 @@ import importlib.util
 import itertools
 import json
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pipelines.errors import UserError, unknown
@@ -63,8 +64,11 @@ def run(task: Task, args: argparse.Namespace) -> int | None:
         return None
     if not args.file or Path(args.file).suffix.lower() not in inputs.TABLES:
         raise UserError(f"--date needs a --file of {', '.join(inputs.TABLES)}.")
-    if args.compare or "top_k" in args.options:
-        raise UserError(f"{'--compare' if args.compare else '--top-k'} doesn't go with --date.")
+    others = {"--compare": args.compare, "--document": args.document, "--top-k": "top_k" in args.options}
+    other = next((flag for flag, given in others.items() if given), None)
+    if other:
+        raise UserError(f"{other} doesn't go with --date.")
+    _check_format(form)
     _check(plot)
     more = (column, *([ticker] if ticker else []))
     items = inputs.read(args.texts, args.file, args.column, task.columns["input"], more=more)
@@ -95,14 +99,30 @@ def _check(plot: str | None) -> None:
         raise UserError("--plot needs matplotlib: pip install '.[report]'")
 
 
-def _days(task: Task, args: argparse.Namespace, items: Iterable[inputs.Item], form: str | None):
+def _check_format(form: str | None) -> None:
+    """Raises `UserError` for a format that dates can't be read by, or not the whole of a day: `%d/%m` has no year."""
+    if form is None:
+        return
+    day = datetime(2024, 3, 5, 12, tzinfo=UTC)
+    try:
+        whole = datetime.strptime(day.strftime(form), form).date() == day.date()
+    except (ValueError, re.error):  # the latter for a part that comes twice
+        whole = False
+    if not whole:
+        raise UserError(f"--date-format {form!r} gives no day: it needs day, month and year once each, as %d/%m/%Y.")
+
+
+def _days(task: Task, args: argparse.Namespace, items: Iterator[inputs.Item], form: str | None):
     """The days of all items that can be used, a list, and how many can't: each of these is told with its line."""
     from tasks import cli
 
+    first = next(items, None)  # this opens the file, and says what is wrong with it
+    if first is None:
+        raise UserError(f"{args.file} is empty.")
     rows: dict[tuple[str, date], list[dict[str, float]]] = {}
-    arm, failed, keyed = None, 0, ((item, _key(item, form)) for item in items)
-    with cli._progress(inputs.count([], args.file), True) as advance:
-        while batch := list(itertools.islice(keyed, args.batch_size)):
+    arm, failed, keyed = None, 0, ((item, _key(item, form)) for item in itertools.chain([first], items))
+    with cli.progress(inputs.count([], args.file), True) as advance:
+        for batch in cli.gathered(keyed, args.batch_size or cli.FIRST, args.batch_size or cli.MOST):
             texts = [item.text for item, key in batch if isinstance(key, tuple)]
             if texts and arm is None:
                 arm = cli.load(task, args, args.model[0] if args.model else "transformer")
@@ -116,8 +136,6 @@ def _days(task: Task, args: argparse.Namespace, items: Iterable[inputs.Item], fo
                 else:
                     rows.setdefault(key, []).append(_scores(task, arm, output))
                 advance()
-    if not rows and not failed:
-        raise UserError(f"{args.file} is empty.")
     return [_day(*key, rows[key]) for key in sorted(rows)], failed
 
 
@@ -125,9 +143,13 @@ def _key(item: inputs.Item, form: str | None) -> tuple[str, date] | str:
     """(ticker, day) of a row, or why it has none."""
     if item.error:
         return item.error
-    ticker = ALL if len(item.beside) < 2 else "" if item.beside[1] is None else str(item.beside[1]).strip()
+    ticker = ALL if len(item.beside) < 2 else _cell(item.beside[1])
     if not ticker:
         return "no ticker"
+    try:
+        ticker.encode()  # as of a text: a byte that was no UTF-8 is here a lone surrogate
+    except UnicodeEncodeError:
+        return "the ticker is not valid UTF-8"
     day = day_of(item.beside[0], form)
     if day is None:
         return f"not a date of the form {form or '2024-03-05 (ISO 8601; see --date-format)'}: {str(item.beside[0])!r}"
@@ -135,17 +157,28 @@ def _key(item: inputs.Item, form: str | None) -> tuple[str, date] | str:
 
 
 def day_of(value, form: str | None = None) -> date | None:
-    """The day of a date or a time, which counts in its own time zone; a text is read by `form`, else as ISO 8601. None
-    for what is none."""
+    """The day of a date or a time, which counts in its own time zone; a text is read by `form`, else as ISO 8601, and
+    so is a number where there is a `form`, 20240305 by `%Y%m%d`. None for what is none."""
     if isinstance(value, datetime):
         return value.date()
     if isinstance(value, date):
         return value
     try:
-        text = value.strip()
-        return (datetime.strptime(text, form) if form else datetime.fromisoformat(text)).date()
+        if not form:
+            return datetime.fromisoformat(value.strip()).date()
+        text = _cell(value)
+        if not isinstance(value, str):
+            text = text.zfill(len(date(2024, 3, 5).strftime(form)))  # a number has lost its first zeros
+        return datetime.strptime(text, form).date()
     except (AttributeError, ValueError):
         return None
+
+
+def _cell(value) -> str:
+    """A cell as text, "" for an empty one. A column of numbers with gaps comes as floats: 7203.0 is 7203, NaN none."""
+    if value is None or value != value:
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
 
 
 def _scores(task: Task, arm, output: list[dict]) -> dict[str, float]:

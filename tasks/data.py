@@ -5,9 +5,11 @@ mirror nor network the bundled samples serve, and `Rows.source` says so.
 """
 
 import glob
+import itertools
 import math
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -223,9 +225,18 @@ def _targets(task: Task, table, values: list, origin: str) -> list:
 
 
 def _recoded(task: Task, values: list, origin: str) -> list:
-    """Targets of a data set with ids or a scale of its own as ours; it is known by its id, also as a folder's path."""
-    recode = task.recode.get("/".join(Path(origin).parts[-2:]))
-    return [value if value is None or not recode else recode(value) for value in values]
+    """Targets of a data set with ids or a scale of its own as ours; it is known by its id, also within a path."""
+    pairs = map("/".join, itertools.pairwise(Path(origin).parts))
+    recode = next((task.recode[pair] for pair in pairs if pair in task.recode), None)
+    return values if recode is None else [_recode(recode, value) for value in values]
+
+
+def _recode(recode: Callable, value):
+    """A target as ours; as it is where it has no code, as a label in words: what reads it next knows it or says so."""
+    try:
+        return None if value is None else recode(value)
+    except (IndexError, TypeError):
+        return value
 
 
 def _score(value, where: str) -> float | None:

@@ -182,24 +182,38 @@ def _made(where: str, values) -> Item:
 
 
 def _jsonl(stream, where: str, columns: list[tuple[str, ...]]) -> Iterator[Item]:
-    """Objects with one of each of `columns`, or plain strings. The first object decides which."""
-    chosen: list[str] = []
+    """Objects with one of each of `columns`, or plain strings. The first object that has one decides which.
+
+    An object may lack a column that others have, and is told as such. Where none has it the flag or the file is wrong:
+    so from the first that lacks one, items wait until each column has been seen.
+    """
+    chosen: list[str | None] = [None] * len(columns)
+    waiting: list[Item] = []
+    first = None  # object, with its place
     for number, line in enumerate(_decoded(stream), start=1):
+        item = row = None
         place = f"{where} {number}"
         try:
             row = json.loads(line) if line.strip() else None
         except ValueError as error:
-            yield Item(place, error=f"not JSON: {error}")
-            continue
+            item = Item(place, error=f"not JSON: {error}")
         if isinstance(row, dict):
-            chosen = chosen or [_choose(names, list(row), place) for names in columns]
-            missing = next((name for name in chosen if name not in row), None)
-            if missing:
-                yield Item(place, error=f"no column {missing!r}; there are: {', '.join(row) or '(none)'}")
-                continue
-            yield _made(place, [row[name] for name in chosen])
-        else:
-            yield _made(place, [row] + [None] * (len(columns) - 1))
+            first = first or (list(row), place)
+            chosen = [name or _first(names, row) for name, names in zip(chosen, columns, strict=True)]
+            lacking = [name or " or ".join(names) for name, names in zip(chosen, columns, strict=True)]
+            lacking = [name for name in lacking if name not in row]
+            if lacking:
+                item = Item(place, error=f"no column {lacking[0]!r}; there are: {', '.join(row) or '(none)'}")
+            else:
+                item = _made(place, [row[name] for name in chosen])
+        waiting.append(item or _made(place, [row] + [None] * (len(columns) - 1)))
+        if not first or None not in chosen:
+            yield from waiting
+            waiting.clear()
+    if first:
+        for name, names in zip(chosen, columns, strict=True):
+            if name is None:
+                _choose(names, *first)
 
 
 def _csv(stream, where: str, columns: list[tuple[str, ...]]) -> Iterator[Item]:
@@ -235,7 +249,13 @@ def _parquet(path: Path, columns: list[tuple[str, ...]]) -> Iterator[Item]:
 
 
 def _choose(wanted: tuple[str, ...], there: list[str], place: str) -> str:
-    found = next((name for name in wanted if name in there), None)
-    if not found:
+    found = _first(wanted, there)
+    if found is None:
         raise UserError(f"{place}: {unknown('column', ' or '.join(wanted), there)}")
+    if there.count(found) > 1:
+        raise UserError(f"{place}: {there.count(found)} columns are called {found!r}: rename all but one.")
     return found
+
+
+def _first(wanted: tuple[str, ...], there) -> str | None:
+    return next((name for name in wanted if name in there), None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from pipelines import hub
 from pipelines.errors import UserError
 from tasks import Task
 from tasks.flags import whole
@@ -10,7 +11,15 @@ FLAGS = (("--top-k", {"type": whole, "metavar": "N", "help": "how many labels to
 
 
 def reader(task: Task, pipe) -> tuple[Callable, Callable, Callable, Callable]:
-    """The pipeline, and of its outputs: the value for programs, the fields for people, what is printed."""
+    """The pipeline, and of its outputs: the value for programs, the fields for people, what is printed.
+
+    Raises `UserError` for a model of another shape: of a task without a Hub name the checkpoint says which it has.
+    """
+    from transformers import TextClassificationPipeline
+
+    if not isinstance(pipe, TextClassificationPipeline):
+        model = pipe.model.name_or_path
+        raise UserError(f"{model} is a model for {pipe.task}, not for {task.name}. {hub.offer(task.name, model)}")
     names, spoken = _names(task, pipe), {task.out_of_scope: "out of scope"}
 
     def value(output):

@@ -1,6 +1,6 @@
 """How alike two texts mean, 0 to 5: `python -m tasks.similarity "A dog runs." "A dog is running."`.
 
-BERT reads both texts at once, a siamese BiLSTM each alone; a T5 (`--family t5`) writes the number.
+BERT reads both texts at once, a siamese BiLSTM each alone; a T5 (`--model t5-multitask`) writes the number.
 """
 
 from tasks import Task

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 import pipelines
+from pipelines.text_classification import WindowedTextClassificationPipeline
 from tasks import cli, labels, load
 
 ROOT = Path(__file__).parent.parent
@@ -196,22 +197,16 @@ def test_a_row_with_an_unquoted_comma_is_not_cut_silently(run, tiny_bert, tmp_pa
     assert "a.csv, line 4: 3 fields, but the header has 2" in err and "a.csv, line 6: empty text" in err
 
 
-class Fragile:
-    """A pipeline that can't stand one text, and no batch that holds it."""
-
-    def __init__(self, pipe):
-        self.pipe, self.model, self.device = pipe, pipe.model, pipe.device
-
-    def __call__(self, texts, **options):
-        if "boom" in texts:
-            raise RuntimeError("out of memory\nand more")
-        return self.pipe(texts, **options)
-
-
 @pytest.mark.parametrize("extra", [[], ["--compare"]])
 def test_one_text_that_breaks_the_model_takes_no_other_along(run, tiny_bert, tiny_lstm_classifier, monkeypatch, extra):
-    whole = pipelines.pipeline
-    monkeypatch.setattr(pipelines, "pipeline", lambda *args, **kwargs: Fragile(whole(*args, **kwargs)))
+    whole = WindowedTextClassificationPipeline.__call__
+
+    def fragile(pipe, texts, **options):
+        if "boom" in texts:
+            raise RuntimeError("out of memory\nand more")
+        return whole(pipe, texts, **options)
+
+    monkeypatch.setattr(WindowedTextClassificationPipeline, "__call__", fragile)
     models = ["--model", tiny_bert, *(["--model", tiny_lstm_classifier] if extra else [])]
     status, lines, err = run(SENTIMENT, "A dog.", "boom", "Hi", *models, "--json", *extra)
     assert status == 1

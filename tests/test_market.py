@@ -64,8 +64,24 @@ def test_both_data_sets_have_our_labels(tmp_path, monkeypatch):
     assert data.read(MARKET).targets == ["bearish", "neutral", "bullish"]
     assert data.read(MARKET, tweets).targets == ["bearish", "bullish", "neutral"]
     assert data.read(MARKET, str(tmp_path / tweets)).targets == ["bearish", "bullish", "neutral"]
+    assert data.read(MARKET, str(tmp_path / tweets / "validation.jsonl")).targets == ["bearish", "bullish", "neutral"]
     mixed = data.read_all(MARKET, [phrases, f"{tweets}:3"], "validation")
     assert mixed.targets == ["bearish", "neutral", "bullish", "bearish", "bullish", "neutral"]
+
+
+def test_a_data_sets_own_ids_are_known_wherever_its_name_stands_in_a_path(tmp_path):
+    folder = tmp_path / MARKET.sources[1] / "data"
+    folder.mkdir(parents=True)
+    file = folder / "mine.jsonl"
+    file.write_text("".join(json.dumps({"text": f"row {i}", "label": i}) + "\n" for i in range(3)))
+    for source in (file, folder, folder.parent):
+        assert data.read(MARKET, str(source), "mine").targets == ["bearish", "bullish", "neutral"]
+    for label, says in (("up", "'up'"), (7, "7")):
+        file.write_text(json.dumps({"text": "a", "label": label}))
+        with pytest.raises(UserError, match=f"row 1: unknown label {says}: choose from bearish"):
+            data.read(MARKET, str(file))
+    file.write_text(json.dumps({"text": "a", "label": "bullish"}))
+    assert data.read(MARKET, str(file)).targets == ["bullish"]
 
 
 def test_labels_of_other_models_are_ours():

@@ -1,12 +1,13 @@
 """One T5 for everything: the mixture, and a checkpoint that answers tasks of other shapes in words."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 import transformers
 from conftest import ENGLISH, FRENCH, _saved, seeded
-from pipe_tools import near
+from pipe_tools import heard, near
 from training_runs import arguments, record_of, train
 
 from pipelines import UserError, hub, instructed, pipeline, scratch
@@ -116,6 +117,31 @@ def test_an_answer_is_quoted_as_it_stands_in_the_part_that_has_it(reader, tokeni
     assert first["answer"] == "blue boat" and second == {**second, "answer": "Rhubarb", "start": 2, "end": 9}
 
 
+@pytest.mark.parametrize(
+    ("said", "context", "start"),
+    (
+        ("US", "It happened because the US won.", 24),
+        ("he", "The man said he left.", 13),
+        ("may", "Theresa May may go.", 12),
+        ("us", "The US won.", 4),
+        ("car", "Two cars, a Car.", 12),
+        ("car", "Two cars.", 4),
+        ("$5", "It cost US$5.", 10),
+        ("C++", "He wrote C++.", 9),
+        ("rhubarb", "İ. No.", -1),
+    ),
+)
+def test_an_answer_is_quoted_as_a_word_where_it_is_one(said, context, start):
+    pipe = SimpleNamespace(tokenizer=SimpleNamespace(decode=lambda ids, **_: said))
+    part = {"ids": [()], "scores": 0.5, "part": context, "start": 3, "context": "So " + context}
+    found = instructed.Answers.postprocess(pipe, [part])
+    if start < 0:
+        assert found == {"score": 0.5, "start": -1, "end": -1, "answer": said}
+    else:
+        end = start + len(said)
+        assert found == {"score": 0.5, "start": start + 3, "end": end + 3, "answer": context[start:end]}
+
+
 def test_batched_is_one_by_one_and_the_limit_holds(folder):
     pipe = made("question-answering", folder)
     asked = [{"question": "What is he beside?", "context": text} for text in (CONTEXT, ENGLISH[3], "No.", CONTEXT[:90])]
@@ -126,10 +152,14 @@ def test_batched_is_one_by_one_and_the_limit_holds(folder):
         pipe(question="What " * 60, context="No.")
 
 
-def test_translations_and_summaries_need_no_more_than_their_prefix(folder):
-    for task, prefix in (("translate", "translate English to French: "), ("summarization", "summarize: ")):
-        pipe = made(task, folder)
-        assert pipe.prefix == prefix and isinstance(pipe("No.", max_new_tokens=3)[0], dict)
+@pytest.mark.parametrize(
+    ("task", "prefix"), (("translate", "translate English to French: "), ("summarization", "summarize: "))
+)
+def test_translations_and_summaries_need_no_more_than_their_prefix(folder, tokenizer, task, prefix):
+    pipe = made(task, folder)
+    with heard(pipe) as read:
+        found = pipe(ENGLISH[:2], max_new_tokens=3, batch_size=2)
+    assert sorted(read) == sorted(tokenizer([prefix + text for text in ENGLISH[:2]])["input_ids"]) and len(found) == 2
 
 
 def test_how_alike_two_texts_are_is_written(folder):

@@ -164,6 +164,15 @@ def test_static_embeddings_are_the_rows_of_the_pieces_kept(tiny_bert, word_token
         scratch.new_model("text_classification", "lstm", tokenizer, {"d_model": 16}, LABELS, table)
 
 
+def test_code_of_another_encoder_is_never_run(tiny_bert, monkeypatch):
+    asked = []
+    for loader in (transformers.AutoTokenizer, transformers.AutoModel):
+        read = loader.from_pretrained
+        monkeypatch.setattr(loader, "from_pretrained", lambda *a, _read=read, **k: asked.append(k) or _read(*a, **k))
+    scratch.static_embeddings(str(tiny_bert), None, ENGLISH[:3])
+    assert [options["trust_remote_code"] for options in asked] == [False, False]
+
+
 # --- new models ---
 
 

@@ -12,8 +12,8 @@ from pipe_tools import heard, near
 from scipy.stats import pearsonr, spearmanr
 from transformers import BertTokenizer
 
-from pipelines import UserError, pipeline, scratch, written_similarity
-from tasks import data, load
+from pipelines import UserError, hub, pipeline, scratch, written_similarity
+from tasks import cli, data, load
 from tasks.bootstrap import interval, paired_bootstrap
 from tasks.metrics import metrics_of
 
@@ -94,7 +94,7 @@ def test_the_data_sets_scale_becomes_ours_and_a_file_keeps_its_own(tmp_path, mon
     for file in (mirror / "validation-0.jsonl", tmp_path / "mine.jsonl"):
         file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setenv("DUET_DATA", str(tmp_path))
-    for source in (None, str(mirror)):
+    for source in (None, str(mirror), str(mirror / "validation-0.jsonl")):
         found = data.read(SIMILARITY, source)
         assert found.targets == pytest.approx([0, 0.5, 1.0])
         assert found.inputs == [{"text": a, "text_pair": b} for a, b in PAIRS[:3]]
@@ -150,6 +150,19 @@ def test_a_long_text_is_read_in_parts_and_whole(pipe):
     with pytest.raises(UserError, match="both texts of a pair are too long"):
         pipe((long, long))
     assert set(pipe((long, long), truncation=True)) == {"score"} and pipe.dropped_tokens > 0
+
+
+def test_the_calls_of_a_classifier_are_taken_by_each_family(pipe):
+    for options in ({"top_k": None}, {"function_to_apply": "none"}, {"padding": True}, {"truncation": True}):
+        assert near(pipe(PAIRS[:3], batch_size=2, **options), pipe(PAIRS[:3]))
+        assert near(pipe(PAIRS[0], **options), pipe(PAIRS[0]))
+
+
+@pytest.mark.parametrize(("pair", "which"), ((("", "a"), "first"), (("a", " \n"), "second"), (("", ""), "first")))
+def test_an_empty_text_has_no_score(pipe, pair, which):
+    for given in (pair, dict(zip(("text", "text_pair"), pair, strict=True)), [PAIRS[0], pair]):
+        with pytest.raises(UserError, match=f"the {which} is empty"):
+            pipe(given)
 
 
 @pytest.mark.parametrize("given", ["one text", ["one", "two"], {"text": "one"}, [("one", "two", "three")], [(1, 2)]])
@@ -214,6 +227,19 @@ def test_the_command_takes_two_texts_or_compares_the_first_with_each(folders, ru
     assert run(SIMILARITY, "--model", folders["lstm"], "alone")[0] == 2
     assert "a pair is two texts, as in: python -m tasks.similarity" in run(SIMILARITY, "alone")[2]
     assert "give either texts or --file, not both" in run(SIMILARITY, *PAIRS[0], "--file", "pairs.csv")[2]
+
+
+def test_an_empty_first_text_is_the_one_that_is_blamed(run):
+    for others, said in ((["b"], 1), (["b", ""], 2)):
+        status, _, err = run(SIMILARITY, "", *others)
+        assert status == 1 and err.splitlines() == ["python -m tasks.similarity: text 1: empty text"] * said
+    assert "text 2: empty text" in run(SIMILARITY, "a", "")[2]
+
+
+def test_help_offers_the_families_that_are_bundled(monkeypatch):
+    for bundled, offered in (({}, "transformer (bert), lstm, a Hub"), ({"t5": None}, "(bert), lstm, t5, a Hub")):
+        monkeypatch.setattr(hub, "bundled", lambda bundled=bundled: {"similarity": bundled})
+        assert offered in " ".join(cli.parser(SIMILARITY).format_help().split())
 
 
 def test_the_command_reads_lines_with_a_tab_and_tables(folders, run, tmp_path):
