@@ -17,9 +17,11 @@ def reader(task: Task, pipe) -> tuple[Callable, Callable, Callable, Callable]:
     """
     from transformers import TextClassificationPipeline
 
+    model = pipe.model.name_or_path
     if not isinstance(pipe, TextClassificationPipeline):
-        model = pipe.model.name_or_path
         raise UserError(f"{model} is a model for {pipe.task}, not for {task.name}. {hub.offer(task.name, model)}")
+    if pipe.model.config.num_labels == 1:
+        raise UserError(f"{model} gives a number and no labels: not for {task.name}. {hub.offer(task.name, model)}")
     names, spoken = _names(task, pipe), {task.out_of_scope: "out of scope"}
 
     def value(output):

@@ -7,6 +7,7 @@ from datetime import date
 import pyarrow
 import pyarrow.parquet
 import pytest
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tasks import cli, curve, daily, load
 
@@ -171,3 +172,11 @@ def test_a_model_of_another_shape_is_one_line(run, tiny_t5):
         status, lines, err = run(load(name), "--model", tiny_t5, "x")
         assert (status, lines) == (2, []) and err.count("\n") == 1
         assert f"is a model for text2text-generation, not for {name}. Bundled for {name}: transformer" in err
+
+
+def test_a_model_that_gives_a_number_is_one_line(run, tiny_bert, tmp_path):
+    regression = {"num_labels": 1, "ignore_mismatched_sizes": True}
+    AutoModelForSequenceClassification.from_pretrained(tiny_bert, **regression).save_pretrained(tmp_path / "m")
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(tmp_path / "m")
+    status, lines, err = run(MARKET, "--model", tmp_path / "m", "x")
+    assert (status, lines) == (2, []) and "gives a number and no labels: not for market." in err
