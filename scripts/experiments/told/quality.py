@@ -81,7 +81,11 @@ def _reach(arm: str, by: dict[int, dict], far: bool) -> Case:
 def _agreement(rows: dict[str, list[dict]]):
     pairs = zip(rows.get("lstm", []), rows.get("transformer", []), strict=False)
     for ours, theirs in pairs:
-        between = f"{ours['nouns']} nouns ({ours['sort']})" if ours["nouns"] else f"{ours['distance']:g} words, no noun"
+        between = (
+            f"{ours['nouns']} noun{'s' * (ours['nouns'] > 1)} ({ours['sort']})"
+            if ours["nouns"]
+            else f"{ours['distance']:g} words, no noun"
+        )
         told = ", ".join(f"{n} {interval(row['score'])}" for n, row in (("lstm", ours), ("transformer", theirs)))
         yield Case(between, _loses(ours["score"], theirs["score"]), told)
 
