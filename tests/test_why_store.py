@@ -67,6 +67,17 @@ def test_a_unit_done_again_replaces_the_old_one(file):
     assert [unit["value"] for unit in store.read(file)["units"]] == [2] and kept.get({"part": "p"})["value"] == 2
 
 
+def test_two_commands_fill_one_file(file):
+    one, other = opened(file), opened(file)
+    for kept, part in ((one, "p"), (other, "q"), (one, "p"), (other, "q")):
+        kept.begin(part, Settings())
+        kept.add({"part": part, "length": len(kept.of(part))}, {})
+    content = store.read(file)
+    assert [tuple(each["unit"].values()) for each in content["units"]] == [("p", 0), ("q", 0), ("p", 1), ("q", 1)]
+    assert content["settings"].keys() == {"p", "q"}
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
 def test_other_settings_are_refused_and_other_parts_are_free(file):
     work(file, [1])
     with pytest.raises(UserError, match="p was begun with another lengths: move the file away"):

@@ -4,11 +4,12 @@
 
 A unit is the least piece of work that is kept. Its figures are written as soon as it is done, with the seconds that it
 took and the commit that it was made with, so a run may end at any moment and the same command goes on: what is there is
-not measured again. `environment` is that of the newest unit.
+not measured again. Two commands may fill one file side by side, a part each. `environment` is that of the newest unit.
 """
 
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -35,12 +36,18 @@ class Store:
         self.file = file
         self.head = {"schema": SCHEMA, "experiment": experiment, "quick": quick, "settings": {}}
         self.environment, self.units = environment, []
-        if file.is_file():
-            before = read(file)
-            self.units, self.head["settings"] = before["units"], before["settings"]
+        if before := self._read():
             self._before = before["environment"]
             if (before["experiment"], before["quick"]) != (experiment, quick):
                 raise UserError(f"{file} holds another experiment: move it away, or choose another --output")
+
+    def _read(self) -> dict | None:
+        """What is in the file; its units and the settings of parts not begun here are taken over."""
+        if not self.file.is_file():
+            return None
+        content = read(self.file)
+        self.units, self.head["settings"] = content["units"], content["settings"] | self.head["settings"]
+        return content
 
     def begin(self, part: str, settings, timed: bool = False) -> None:
         """Says with which settings (a dataclass) a part is about to be measured.
@@ -72,12 +79,28 @@ class Store:
         return next((done for done in self.units if done["unit"] == unit), None)
 
     def add(self, unit: dict, figures: dict) -> None:
-        """Keeps a unit's figures, in place of older ones, on the disk too."""
+        """Keeps a unit's figures, in place of older ones, on the disk too, beside what others wrote there since."""
         done = {"unit": unit} | figures | {"commit": (self.environment.get("commit") or "")[:7]}
-        self.units = [other for other in self.units if other["unit"] != unit] + [done]
-        head = json.dumps(self.head | {"environment": self.environment}, ensure_ascii=False, indent=1)
-        lines = ",\n".join(f"  {json.dumps(each, ensure_ascii=False, allow_nan=False)}" for each in self.units)
-        results.write_text(self.file, f'{head[:-2]},\n "units": [\n{lines}\n ]\n}}\n')
+        with _alone(self.file.parent):
+            self._read()
+            self.units = [other for other in self.units if other["unit"] != unit] + [done]
+            head = json.dumps(self.head | {"environment": self.environment}, ensure_ascii=False, indent=1)
+            lines = ",\n".join(f"  {json.dumps(each, ensure_ascii=False, allow_nan=False)}" for each in self.units)
+            results.write_text(self.file, f'{head[:-2]},\n "units": [\n{lines}\n ]\n}}\n')
+
+
+@contextmanager
+def _alone(folder: Path):
+    """Keeps other processes out of here for as long; it is the folder that is locked, so that no file is left over."""
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def read(file: Path) -> dict:
