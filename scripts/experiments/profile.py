@@ -36,13 +36,13 @@ class Settings:
     long: int  # steps, untrained
     steps: int  # of training, at most
     batch: int = 32
-    rate: float = 2e-3
+    rate: float = 8e-3
     width: int = 32
     layers: int = 2  # of the Transformer; the recurrent arms have one, with as many parameters
     heads: int = 4
 
 
-FULL = Settings(seeds=10, length=64, long=512, steps=1500)
+FULL = Settings(seeds=10, length=48, long=512, steps=1500)
 QUICK = Settings(seeds=3, length=40, long=128, steps=100, batch=16)
 
 
