@@ -18,13 +18,13 @@ class Settings:
     rates: tuple[float, ...]
     seeds: int
     steps: int  # of training, at most
-    batch: int = 32
+    batch: int = 16
     width: int = 32
     layers: int = 2
     heads: int = 4
 
 
-FULL = Settings(distances=(4, 16, 64, 128, 256, 512), rates=(1e-4, 3e-4, 1e-3, 3e-3, 1e-2), seeds=3, steps=1000)
+FULL = Settings(distances=(4, 16, 64, 128, 256, 512), rates=(3e-4, 1e-3, 3e-3, 1e-2), seeds=3, steps=500)
 QUICK = Settings(distances=(4, 16, 64), rates=(3e-3,), seeds=1, steps=300)
 
 

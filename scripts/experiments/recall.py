@@ -33,7 +33,7 @@ class Settings:
     seeds: int
     rates: dict[str, tuple[float, ...]]  # family → learning rates; the best by seed 0 serves all
     tested: int  # rows of each length
-    batch: int = 64
+    batch: int = 32
     keys: int = KEYS  # that are in use
 
 
@@ -41,9 +41,9 @@ FULL = Settings(
     hidden=(128, 256, 512),
     lengths={"copy": (2, 5, 10, 15, 20, 25, 30, 40, 60), "recall": (1, 2, 4, 6, 8, 10, 12, 16, 24)},
     trained={"copy": 20, "recall": 8},
-    steps=6000,
+    steps=2000,
     seeds=2,
-    rates={"lstm": (1e-3, 3e-3, 1e-2), "t5": (2e-2, 5e-2)},
+    rates={"lstm": (1e-3, 3e-3), "t5": (2e-2, 4e-2)},
     tested=200,
 )
 QUICK = Settings(
