@@ -127,6 +127,7 @@ def test_a_training_is_begun_gone_on_with_and_not_done_twice(tmp_path, monkeypat
     first, *others = fake.calls
     assert first[first.index("--task") :][:4] == ["--task", "translate", "--family", "lstm"]
     assert "--set=epochs=2.0" in first and "--resume" not in first
+    assert "--set=vocabulary=2000" in first and "--set=tokens_per_batch=1250" in first
     assert first[first.index("--data") + 1] == str(tmp_path / "why" / "5")
     (sizes,) = [word for word in first if word.startswith("--set=sizes")]
     assert 'attention = "none"' in sizes and "hidden_size = 128" in sizes and "d_model = 256" in sizes

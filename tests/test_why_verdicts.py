@@ -209,6 +209,7 @@ def test_bleu_must_fall_and_fall_further():
     assert judged([38.0, 10.0], [40.0, 30.0]) == "supported"
     assert judged([20.0, 20.0], [40.0, 30.0]) == "not supported"  # worse, but not by more on long sources
     assert judged([40.0, 29.5], [40.0, 30.0]) == "not supported"  # intervals overlap
+    assert judged([19.0, 1.0], [40.0, 30.0]) == "undecided"  # it did not learn the short ones either
 
 
 def test_attention_and_transformer_are_compared_at_trained_lengths():

@@ -1,7 +1,8 @@
 """Claim 3, by translation: BLEU and chrF by the length of the source, for LSTMs without and with attention and T5.
 
-Each arm is trained through scripts.finetune with the recipe of its family, but for its size and its rows: those of the
-recipe, joined by one to four at random, so that long sources are nothing new. What is measured are sentences, and two
+Each arm is trained through scripts.finetune with the recipe of its family, but for its size, a smaller vocabulary,
+smaller batches, and its rows: those of the recipe, joined by one to four at random, so that long sources are nothing
+new. What is measured are sentences, and two
 to four of them joined, read as one text: a model with one vector for all of it should fall where they get long. The
 bundled pair, trained on single sentences, is measured too.
 """
@@ -33,7 +34,9 @@ class Settings:
     bins: tuple[tuple[int, int], ...]  # words of the source, from … to
     rows: int  # of a bin, at most
     joined: int = 4  # sentences in a source, at most
-    batch: int = 32
+    batch: int = 32  # rows that are translated at once
+    vocabulary: int = 2000  # pieces: with the recipe's 6,000 half of a small arm's time goes into the softmax
+    tokens: int = 1250  # of a training batch: half the recipe's, for twice the steps
 
 
 FULL = Settings(
@@ -66,7 +69,7 @@ def measure(run: Run, store: Store) -> None:
     def one(arm: str, hidden: int, share: float) -> dict:
         if not hidden:
             return scored("lstm" if arm == "lstm attention" else "transformer", binned, settings, run)
-        folder, record = trained(arm, hidden, share, run)
+        folder, record = trained(arm, hidden, share, run, settings)
         return scored(str(folder), binned, settings, run) | record
 
     run.work(store, units, one, bar=False)
@@ -151,7 +154,7 @@ def _network(family: str, own: dict, vocabulary: int):
     return AutoModelForSeq2SeqLM.from_config(config)
 
 
-def trained(arm: str, hidden: int, share: float, run: Run) -> tuple[Path, dict]:
+def trained(arm: str, hidden: int, share: float, run: Run, settings: Settings = FULL) -> tuple[Path, dict]:
     """The folder of a training that is finished, and of its record what tells how it went. Raises `TimeUp`."""
     from scripts import recipe as recipes
 
@@ -166,10 +169,11 @@ def trained(arm: str, hidden: int, share: float, run: Run) -> tuple[Path, dict]:
         else:
             both = {each: recipes.read(TASK, each, run.device.partition(":")[0], None, {}) for each in ("lstm", "t5")}
             recipe = both[family]
-            own = sizes(arm, hidden, both["lstm"].sizes, both["t5"].sizes, recipe.vocabulary)
+            own = sizes(arm, hidden, both["lstm"].sizes, both["t5"].sizes, settings.vocabulary)
             inline = ", ".join(f"{key} = {json.dumps(value)}" for key, value in own.items())
             command += ["--task", TASK, "--family", family, f"--set=sizes={{{inline}}}"]
             command += [f"--set=epochs={round(recipe.epochs * share, 3)}"]
+            command += [f"--set=vocabulary={settings.vocabulary}", f"--set=tokens_per_batch={settings.tokens}"]
             command += ["--data", str(training_rows(recipe.data, folder.parent, run.seed))]
         run.say(f"{PART}: training {arm}, hidden {hidden}: {folder}")
         _finetune(command, run.device)

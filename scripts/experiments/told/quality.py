@@ -5,7 +5,7 @@ import math
 from scripts.experiments.told import shapes
 from scripts.experiments.told.claims import CLEARLY, LEARNT, Case, Verdict, interval
 
-HALF = 0.5  # exact match below which a task counts as not learnt
+HALF = 0.5  # exact match, or share of another's BLEU, below which a task counts as not learnt
 VANISHED = 1e-3  # of the gradient one step back: what is left of it at the farthest step, or less
 
 # --- vanishing gradients ---
@@ -107,7 +107,7 @@ def bottleneck(data: dict) -> list[Verdict]:
             "a case holds where, at the longest inputs (trained lengths, for copy and recall), the interval without "
             "attention lies below the one with it; for BLEU its share of the other's must also be less than at the "
             f"shortest; it tells nothing where exact match is below {HALF:g} with attention, or without it at the "
-            "shortest inputs already",
+            f"shortest inputs already, or BLEU without it there below {HALF:g} of that with it",
             "the task and the width", tuple([*_one_vector(recall), *_one_vector_bleu(translation)]),
         ),
         Verdict(
@@ -159,7 +159,8 @@ def _one_vector_bleu(translation: dict):
             below = _bleu(without, -1)["high"] < _bleu(attending, -1)["low"]
             told = f"{interval(_bleu(without, -1), 1)} without, {interval(_bleu(attending, -1), 1)} with attention; "
             told += f"{shares[0]:.0%} of its BLEU at the shortest, {shares[1]:.0%} at the longest"
-            yield Case(f"translation, {_words(without)}, hidden {hidden}", below and shares[1] < shares[0], told)
+            holds = below and shares[1] < shares[0] if shares[0] >= HALF else None  # else it has learnt too little
+            yield Case(f"translation, {_words(without)}, hidden {hidden}", holds, told)
 
 
 def _words(arm: dict) -> str:

@@ -176,7 +176,8 @@ def _recall(s: dict) -> str:
 def _translation(s: dict) -> str:
     trained = (
         f"trained with the recipes, on joined rows, at hidden {_list(s['hidden'])} (of the LSTM's decoder; T5 has as "
-        "many parameters as the LSTM with attention, ± 2 %); and "
+        f"many parameters as the LSTM with attention, ± 2 %), a vocabulary of {s['vocabulary']:,} and batches of "
+        f"{s['tokens']:,} tokens; and "
     )
     trained = trained if s["hidden"] else ""
     return (
