@@ -80,6 +80,7 @@ def _record(training, model) -> dict:
         "validation": progress["scores"],
         "tokens": progress["tokens"],
         "tokens_per_s": progress["tokens"] / progress["seconds"],
+        "target_tokens_per_s": progress["targets"] / progress["seconds"],  # what has a loss: tokens written, or labels
         "real_tokens_per_padded": progress["tokens"] / progress["padded"],
         "minutes": progress["seconds"] / 60,
         "peak_memory_mb": peak / 1e6,

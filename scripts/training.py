@@ -34,7 +34,7 @@ class Training:
         self.kind = pipelines.kind(task.kind_of(family))
         count = accelerator.num_processes
         self.progress = {"step": 0, "best": None, "best_step": 0, "bad": 0, "seconds": 0.0, "tokens": 0, "padded": 0}
-        self.progress["processes"] = count
+        self.progress |= {"targets": 0, "processes": count}
         sources = list(recipe.data or task.sources)
         self.say(f"{task.name} {family}: reading {' + '.join(sources)}")
         self.train_rows, self.validation_rows = read_splits(task, sources, recipe.validation_limit, recipe.seed)
@@ -181,6 +181,7 @@ class Training:
         self.model.train()
         rows = [row for batch in ready[0][0] for row in batch]
         terms = sum(self.kind.count(self.rows[row]) for row in rows)
+        self.progress["targets"] += terms
         self.progress["tokens"] += sum(self.lengths[row] for row in rows)
         self.progress["padded"] += sum(len(b) * max(self.lengths[row] for row in b) for b in ready[0][0])
         total = torch.zeros((), device=acc.device)

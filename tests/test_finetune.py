@@ -71,6 +71,7 @@ def test_record_and_card_say_what_it_was_made_from(trained, task, family):
     assert record["data"]["train"] == "samples" and record["data"]["validation"] == 7
     assert record["recipe"]["seed"] == record["environment"]["seed"] == 13
     assert min(record[key] for key in ("tokens", "tokens_per_s", "minutes", "peak_memory_mb")) > 0
+    assert 0 < record["target_tokens_per_s"] <= record["tokens_per_s"]
     assert 0.5 < record["real_tokens_per_padded"] <= 1
     saved = load_file(folder / "model.safetensors")
     assert record["parameters"] == sum(tensor.numel() for tensor in saved.values())

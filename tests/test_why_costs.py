@@ -1,6 +1,7 @@
 """What training costs: read from records and logs as trainings leave them."""
 
 import json
+import shutil
 
 import pytest
 
@@ -100,6 +101,19 @@ def test_a_log_of_another_run_and_other_losses_are_left_out(folders):
     told = measured(folder)
     assert told["translate"]["to_loss"] is None and told["ner"]["to_loss"] is None
     assert told["ner"]["arms"]["bert"]["losses"] == [] and told["ner"]["arms"]["bert"]["pretrained"]
+
+
+def test_curves_outlive_their_logs_but_not_their_training(folders):
+    folder, write = folders
+    for family in ("t5", "lstm"):
+        write(record("translate", family, 4.0), losses=[1.0] * 40, scores=[10.0, 20.0, 29.0, 30.0])
+    before = measured(folder)["translate"]
+    shutil.rmtree(folder / "runs")
+    assert measured(folder)["translate"] == before and before["to_score"] and before["to_loss"]
+    write(record("translate", "lstm", 3.0))
+    after = measured(folder)["translate"]
+    assert after["arms"]["lstm"]["losses"] == after["arms"]["lstm"]["scores"] == []
+    assert after["to_score"] is after["to_loss"] is None and after["arms"]["t5"] == before["arms"]["t5"]
 
 
 def test_pairs_of_this_device_only(folders, capsys):

@@ -5,8 +5,8 @@
 - `runs/<task>-<family>/training/log.jsonl`, where it is there: the training loss by step. A step's time is the
   training's, evenly spread. And `validation.jsonl` beside it, where it is there: scores by step and seconds.
 
-Tokens are those that batches are filled with: of both sides for text to text, of the text for all others. Both arms of
-translate, summarize and complete have the same tokens, so the ratio of their rates is that of target tokens, too.
+Tokens are those that batches are filled with: of both sides for text to text, of the text for all others. Target tokens
+are those that have a loss: tokens that are written, tags, or one label a text.
 """
 
 import json
@@ -30,8 +30,9 @@ FULL = QUICK = Settings()
 
 
 def measure(run: Run, store: Store) -> None:
-    """Fills in the units (task) with {"arms": {family: figures}, "metric", "higher_is_better", "to_level": …}. They
-    are read anew each time, since reading costs nothing."""
+    """Fills in the units (task) with {"arms": {family: figures}, "metric", "higher_is_better", "to_loss", "to_score"}.
+    They are read anew each time, since reading costs nothing; but logs are no part of the repository, so curves that
+    were read from them once stay where the logs are gone and the records are the same."""
     store.begin(PART, FULL)
     records: dict[str, dict] = {}
     for file in sorted((run.results / "training").glob("*.json")):
@@ -42,11 +43,13 @@ def measure(run: Run, store: Store) -> None:
     if not pairs:
         run.say(f"{PART}: no task has records of both arms in {run.results / 'training'}: nothing to compare")
     for task, both in pairs.items():
-        store.add({"part": PART, "task": task}, compared(task, both, run.runs))
+        unit = {"part": PART, "task": task}
+        store.add(unit, compared(task, both, run.runs, (store.get(unit) or {}).get("arms", {})))
 
 
-def compared(task: str, records: dict[str, dict], runs: Path) -> dict:
-    """The figures of both arms, and how long each took to the best level that both reached."""
+def compared(task: str, records: dict[str, dict], runs: Path, before: dict[str, dict]) -> dict:
+    """The figures of both arms, and how long each took to the best level that both reached. `before`: the arms as they
+    were read the last time."""
     import tasks
     from tasks.metrics import metrics_of
 
@@ -68,9 +71,16 @@ def compared(task: str, records: dict[str, dict], runs: Path) -> dict:
             "scores": _scores(folder, first, record),
             "losses": _losses(folder, record) if loaded.kind in ALIKE else [],
         }
+        _keep_curves(told["arms"][family], before.get(family, {}))
     told["to_loss"] = _to_level({f: arm["losses"] for f, arm in told["arms"].items()}, lower=True)
     told["to_score"] = _to_level({f: arm["scores"] for f, arm in told["arms"].items()}, not first.higher_is_better)
     return told
+
+
+def _keep_curves(arm: dict, was: dict) -> None:
+    if all(arm[key] == was.get(key) for key in ("parameters", "minutes", "tokens_per_s", "score")):
+        for key in ("scores", "losses"):
+            arm[key] = arm[key] or was[key]
 
 
 def _losses(folder: Path, record: dict) -> list[list[float]]:
