@@ -68,13 +68,15 @@ def test_a_unit_done_again_replaces_the_old_one(file):
 
 
 def test_two_commands_fill_one_file(file):
+    work(file, [1])
     one, other = opened(file), opened(file)
-    for kept, part in ((one, "p"), (other, "q"), (one, "p"), (other, "q")):
+    file.unlink()  # and begun anew: what one read when it was opened is not written again
+    for kept, part in ((opened(file), "r"), (one, "q"), (other, "s"), (one, "q"), (other, "s")):
         kept.begin(part, Settings())
         kept.add({"part": part, "length": len(kept.of(part))}, {})
     content = store.read(file)
-    assert [tuple(each["unit"].values()) for each in content["units"]] == [("p", 0), ("q", 0), ("p", 1), ("q", 1)]
-    assert content["settings"].keys() == {"p", "q"}
+    done = [tuple(each["unit"].values()) for each in content["units"]]
+    assert done == [("r", 0), ("q", 0), ("s", 0), ("q", 1), ("s", 1)] and content["settings"].keys() == {"q", "r", "s"}
     assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 

@@ -35,7 +35,7 @@ class Store:
     def __init__(self, file: Path, experiment: str, environment: dict, quick: bool = False):
         self.file = file
         self.head = {"schema": SCHEMA, "experiment": experiment, "quick": quick, "settings": {}}
-        self.environment, self.units = environment, []
+        self.environment, self.units, self._begun = environment, [], {}
         if before := self._read():
             self._before = before["environment"]
             if (before["experiment"], before["quick"]) != (experiment, quick):
@@ -46,7 +46,7 @@ class Store:
         if not self.file.is_file():
             return None
         content = read(self.file)
-        self.units, self.head["settings"] = content["units"], content["settings"] | self.head["settings"]
+        self.units, self.head["settings"] = content["units"], content["settings"] | self._begun
         return content
 
     def begin(self, part: str, settings, timed: bool = False) -> None:
@@ -65,7 +65,7 @@ class Store:
                     f"{self.file}: {part} was begun with another {' and '.join(sorted(changed))}: "
                     "move the file away, or choose another --output"
                 )
-        self.head["settings"][part] = said
+        self._begun[part] = self.head["settings"][part] = said
 
     def of(self, part: str) -> list[dict]:
         """The units of a part that are done."""
