@@ -2,9 +2,8 @@
 
 Each arm is trained through scripts.finetune with the recipe of its family, but for its size, a smaller vocabulary,
 smaller batches, and its rows: those of the recipe, joined by one to four at random, so that long sources are nothing
-new. What is measured are sentences, and two
-to four of them joined, read as one text: a model with one vector for all of it should fall where they get long. The
-bundled pair, trained on single sentences, is measured too.
+new. What is measured are sentences, and two to four of them joined, read as one text: a model with one vector for all
+of it should fall where they get long. The bundled pair, trained on single sentences, is measured too.
 """
 
 import json
