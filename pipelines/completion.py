@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from pipelines.errors import UserError
+from pipelines.lstm.configuration_lstm import CACHE
 from pipelines.typing_words import APOSTROPHES, in_word
 
 WORD, BLANK, STOP, UNSURE = range(4)  # what a token's first character does to a word: see `Vocabulary`
@@ -101,7 +102,7 @@ class Branches:
         self._last = {"logits_to_keep": 1} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
         self._begun, scores = self._next([tuple(ids)], None, 0)
         self._known[()] = scores[0]
-        self._rows, self._latest = {}, None  # the ends of the last call → their rows in its `past_key_values`
+        self._rows, self._latest = {}, None  # the ends of the last call → their rows in its cache
 
     @torch.inference_mode()
     def __call__(self, ends: list[tuple[int, ...]]) -> torch.Tensor:
@@ -122,16 +123,16 @@ class Branches:
         return torch.stack([self._known[end] for end in ends])
 
     def _next(self, unread: list[tuple[int, ...]], past, read: int):
-        """(past_key_values, log probabilities (N, V)) behind N runs of tokens, with `read` tokens in `past`."""
+        """(cache, log probabilities (N, V)) behind N runs of tokens, with `read` tokens in `past`."""
         width = max(map(len, unread))
         ids = torch.tensor([[*run, *[0] * (width - len(run))] for run in unread], device=self.model.device)  # (N, T)
         # all ones: what stands right of a run can't change it, and the token that pads also begins texts
         mask = ids.new_ones(len(unread), read + width)
         last = self._last if min(map(len, unread)) == width else {}
-        output = self.model(input_ids=ids, attention_mask=mask, past_key_values=past, use_cache=True, **last)
+        output = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **{CACHE: past}, **last)
         places = torch.tensor([-1 if last else len(run) - 1 for run in unread], device=ids.device)
         logits = output.logits[torch.arange(len(unread), device=ids.device), places]  # (N, V)
-        return output.past_key_values, logits.float().log_softmax(-1)
+        return output[CACHE], logits.float().log_softmax(-1)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from transformers.utils.chat_template_utils import Chat
 from pipelines import chunks, typing_words
 from pipelines.completion import BEAMS, STEPS_A_WORD, Branches, Vocabulary, phrases
 from pipelines.errors import UserError
+from pipelines.lstm.configuration_lstm import CACHE
 from pipelines.text2text import pad
 
 AUTO = "AutoModelForCausalLM"
@@ -166,10 +167,10 @@ class CompletionPipeline(TextGenerationPipeline):
             output = self.model(
                 input_ids=torch.tensor([fresh], device=device),
                 attention_mask=mask,
-                past_key_values=past,
                 use_cache=True,
+                **{CACHE: past},
             )
-            read, past = mask.shape[1], output.past_key_values
+            read, past = mask.shape[1], output[CACHE]
             token = choose(ids, output.logits[:, -1].float().cpu())  # (1, V)
             yield token
             ids.append(token)

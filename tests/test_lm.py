@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipelines import scratch, text_generation
 from pipelines.errors import UserError
+from pipelines.lstm.configuration_lstm import CACHE
 from pipelines.lstm.modeling_lm import LSTMForCausalLM
 
 LENGTHS = (5, 1, 7, 3)
@@ -36,9 +37,9 @@ def test_cached_steps_on_a_left_padded_batch_are_each_row_alone(lstm):
     for step in (batch["input_ids"], more[:, :1], more[:, 1:2], more[:, 2:]):
         if state is not None:
             mask = torch.cat([mask, torch.ones_like(step)], 1)
-        output = lstm(input_ids=step, attention_mask=mask, past_key_values=state)
+        output = lstm(input_ids=step, attention_mask=mask, **{CACHE: state})
         got.append(output.logits)
-        state = output.past_key_values
+        state = output[CACHE]
     got = torch.cat(got, 1)
     assert state.get_seq_length() == got.shape[1] == max(LENGTHS) + 3
     for i, text in enumerate(texts):
@@ -50,17 +51,17 @@ def test_cached_steps_on_a_left_padded_batch_are_each_row_alone(lstm):
 @pytest.mark.parametrize("mask", [[1, 1, 1, 0, 0], [0, 1, 0, 1, 1], [0, 0, 0, 0, 0]], ids=str)
 def test_padding_anywhere_leaves_the_state_alone(lstm, mask):
     """Also behind a state, and in a row of nothing but padding."""
-    start = lstm(input_ids=torch.tensor([[3, 4], [5, 6]])).past_key_values
+    start = lstm(input_ids=torch.tensor([[3, 4], [5, 6]]))[CACHE]
     ids, mask = torch.tensor([[7, 8, 9, 10, 11], [2, 3, 4, 5, 6]]), torch.tensor([mask, [1] * 5])
-    output = lstm(input_ids=ids, attention_mask=mask, past_key_values=start)
+    output = lstm(input_ids=ids, attention_mask=mask, **{CACHE: start})
     kept = ids[:1, mask[0].bool()]
-    alone = lstm(input_ids=torch.tensor([[3, 4]])).past_key_values
+    alone = lstm(input_ids=torch.tensor([[3, 4]]))[CACHE]
     if kept.shape[1]:
-        bare = lstm(input_ids=kept, past_key_values=alone)
+        bare = lstm(input_ids=kept, **{CACHE: alone})
         torch.testing.assert_close(output.logits[0, mask[0].bool()], bare.logits[0])
-        alone = bare.past_key_values
-    torch.testing.assert_close(output.past_key_values.hidden[:, 0], alone.hidden[:, 0])
-    torch.testing.assert_close(output.past_key_values.cell[:, 0], alone.cell[:, 0])
+        alone = bare[CACHE]
+    torch.testing.assert_close(output[CACHE].hidden[:, 0], alone.hidden[:, 0])
+    torch.testing.assert_close(output[CACHE].cell[:, 0], alone.cell[:, 0])
 
 
 @pytest.mark.parametrize("way", [{}, {"num_beams": 3, "num_return_sequences": 2}], ids=["greedy", "beams"])

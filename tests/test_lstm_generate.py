@@ -22,6 +22,7 @@ from lstm_models import (
 from transformers.generation.streamers import BaseStreamer
 
 from pipelines.lstm import LSTMForConditionalGeneration
+from pipelines.lstm.configuration_lstm import CACHE
 from pipelines.lstm.modeling_lstm import LSTMState
 
 close = torch.testing.assert_close
@@ -40,22 +41,22 @@ def test_steps_with_a_state_are_the_whole_sequence(variant):
         state, parts = None, []
         for piece in TARGETS.split(cuts, dim=1):
             parts.append(
-                model(**source, decoder_input_ids=piece, past_key_values=state, use_cache=True, output_attentions=True)
+                model(**source, decoder_input_ids=piece, **{CACHE: state}, use_cache=True, output_attentions=True)
             )
-            state = parts[-1].past_key_values
+            state = parts[-1][CACHE]
         close(torch.cat([part.logits for part in parts], dim=1), whole.logits)
         if variant["attention"] != "none":
             close(torch.cat([part.cross_attentions[0] for part in parts], dim=2), whole.cross_attentions[0])
-        assert state.get_seq_length() == whole.past_key_values.get_seq_length() == 6
-        close(state.cell, whole.past_key_values.cell)
-    assert model(**source, decoder_input_ids=TARGETS, use_cache=False).past_key_values is None
+        assert state.get_seq_length() == whole[CACHE].get_seq_length() == 6
+        close(state.cell, whole[CACHE].cell)
+    assert model(**source, decoder_input_ids=TARGETS, use_cache=False).get(CACHE) is None
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=name)
 def test_a_step_leaves_the_state_it_was_given(variant):
     model, source = seq2seq(**variant), batch(rows())
-    state = model(**source, decoder_input_ids=TARGETS[:, :2]).past_key_values
-    first, again = (model(**source, decoder_input_ids=TARGETS[:, 2:3], past_key_values=state).logits for _ in range(2))
+    state = model(**source, decoder_input_ids=TARGETS[:, :2])[CACHE]
+    first, again = (model(**source, decoder_input_ids=TARGETS[:, 2:3], **{CACHE: state}).logits for _ in range(2))
     assert torch.equal(first, again) and state.get_seq_length() == 2
 
 
@@ -63,10 +64,10 @@ def test_a_step_leaves_the_state_it_was_given(variant):
 def test_a_reordered_state_goes_on_from_other_rows(variant):
     """Two beams of one source each: rows change places within a source, as beams do."""
     model, source = seq2seq(**variant), batch([rows()[0], rows()[0], rows()[2], rows()[2]])
-    state = model(**source, decoder_input_ids=TARGETS[:, :3]).past_key_values
+    state = model(**source, decoder_input_ids=TARGETS[:, :3])[CACHE]
     order = torch.tensor([1, 0, 3, 3])
     state.reorder_cache(order)
-    stepped = model(**source, decoder_input_ids=TARGETS[:, 3:4], past_key_values=state).logits
+    stepped = model(**source, decoder_input_ids=TARGETS[:, 3:4], **{CACHE: state}).logits
     prefix = torch.cat([TARGETS[order, :3], TARGETS[:, 3:4]], dim=1)
     close(stepped[:, 0], model(**source, decoder_input_ids=prefix).logits[:, -1])
 

@@ -1,7 +1,10 @@
 """Configuration of the LSTM family: `model_type` "lstm"."""
 
 from transformers import PreTrainedConfig
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
+# what a model's `forward` takes, and its output has, for what it read before: transformers 5.24 gave it a new name
+CACHE = "cache" if hasattr(BaseModelOutputWithPast, "cache") else "past_key_values"
 CHARACTERS = (
     "".join(map(chr, range(ord("!"), ord("~") + 1))) + "–—‘’“”«»…€£°ßÆæØøŁłı"
 )  # base letters stand for accented
@@ -35,7 +38,7 @@ class LSTMConfig(PreTrainedConfig):
     """
 
     model_type = "lstm"
-    keys_to_ignore_at_inference = ["past_key_values"]
+    keys_to_ignore_at_inference = [CACHE]
     attribute_map = {"num_hidden_layers": "encoder_layers"}
 
     vocab_size: int = 6000

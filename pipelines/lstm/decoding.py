@@ -9,6 +9,7 @@ from torch import nn
 from transformers.generation import NoRepeatNGramLogitsProcessor
 
 from pipelines.calls import Call, CannotDo
+from pipelines.lstm.configuration_lstm import CACHE
 
 NEVER = float("-inf")
 FEW = 32  # rows
@@ -51,9 +52,9 @@ def search(model, ids: torch.Tensor, mask: torch.Tensor | None, call: Call) -> t
             encoder_outputs=encoded,
             attention_mask=mask,
             decoder_input_ids=texts[:, :, -1].reshape(-1, 1),
-            past_key_values=state,
+            **{CACHE: state},
         )
-        state = output.past_key_values
+        state = output[CACHE]
         following = _following(output.logits.float().log_softmax(-1), texts, length, limits, call)  # (B, K, V)
         best, places = (following + scores.unsqueeze(2)).flatten(1).topk(kept)  # (B, kept)
         origins, tokens = places // following.shape[2], places % following.shape[2]

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from pipelines.lstm.configuration_lstm import LSTMConfig
+from pipelines.lstm.configuration_lstm import CACHE, LSTMConfig
 from pipelines.lstm.decoding import read_on
 from pipelines.lstm.modeling_lstm import LSTMPreTrainedModel, LSTMState, _pick, _places
 
@@ -49,6 +49,7 @@ class LSTMForCausalLM(LSTMPreTrainedModel, GenerationMixin):
         input_ids=None,
         attention_mask=None,
         past_key_values: LSTMState | None = None,
+        cache: LSTMState | None = None,
         inputs_embeds=None,
         labels=None,
         use_cache: bool | None = None,
@@ -58,20 +59,21 @@ class LSTMForCausalLM(LSTMPreTrainedModel, GenerationMixin):
     ):
         """input_ids (B, T) → logits (B, T, V), or those of the last `logits_to_keep` places where it is above 0.
 
-        attention_mask (B, past + T): 0 where padded; only the last T columns are looked at. `past_key_values` holds
-        what came before input_ids. With labels (B, T), -100 where none, also the mean cross-entropy of each token from
-        those before it, as the Hub's language models have it: labels are the input_ids themselves, not moved.
+        attention_mask (B, past + T): 0 where padded; only the last T columns are looked at. `past_key_values`, or
+        `cache` as transformers 5.24 and later say, holds what came before input_ids. With labels (B, T), -100 where
+        none, also the mean cross-entropy of each token from those before it, as the Hub's language models have it:
+        labels are the input_ids themselves, not moved.
         """
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds  # (B, T, E)
         mask = None if attention_mask is None else attention_mask[:, -x.shape[1] :].long()  # (B, T)
-        state = self._start(x) if past_key_values is None else past_key_values
+        state = cache or past_key_values or self._start(x)
         hidden, state = self._read(self.dropout(x), mask, state)  # (B, T, H)
         hidden = hidden[:, -logits_to_keep:] if logits_to_keep else hidden
         logits = self.lm_head(self.combine(self.dropout(hidden)))  # (B, T, V)
         loss = None
         if labels is not None:
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
-        output = CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=None if use_cache is False else state)
+        output = CausalLMOutputWithPast(loss=loss, logits=logits, **{CACHE: None if use_cache is False else state})
         return output if return_dict else output.to_tuple()
 
     def _start(self, x: torch.Tensor) -> LSTMState:

@@ -14,12 +14,12 @@ from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from pipelines.calls import CannotDo, Stated, read
-from pipelines.lstm.configuration_lstm import LSTMConfig
+from pipelines.lstm.configuration_lstm import CACHE, LSTMConfig
 from pipelines.lstm.decoding import read_on, search
 
 
 class LSTMState:
-    """What the decoder remembers between steps: `past_key_values` for `generate`, of a size that doesn't grow.
+    """What the decoder remembers between steps: the cache of `generate`, of a size that doesn't grow.
 
     hidden, cell (L, B, H); feed (B, E), the last attentional vector, with input feeding only; keys (B, S, H), the
     attention's view of the source, computed once.
@@ -280,6 +280,7 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
         decoder_input_ids=None,
         encoder_outputs=None,
         past_key_values: LSTMState | None = None,
+        cache: LSTMState | None = None,
         inputs_embeds=None,
         labels=None,
         use_cache: bool | None = None,
@@ -289,9 +290,10 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
     ):
         """input_ids (B, S) and decoder_input_ids (B, T), or labels (B, T), → logits (B, T, V).
 
-        With labels also the mean cross-entropy. `past_key_values`, where given, holds what came before
-        decoder_input_ids. `cross_attentions`, on request, is one (B, 1, T, S): a layer with one head. A model that
-        copies gives log-probabilities as logits, and raises `ValueError` where it has embeddings alone to copy from.
+        With labels also the mean cross-entropy. `past_key_values`, or `cache` as transformers 5.24 and
+        later say, holds what came before decoder_input_ids. `cross_attentions`, on request, is one (B, 1, T, S): a
+        layer with one head. A model that copies gives log-probabilities as logits, and raises `ValueError` where it
+        has embeddings alone to copy from.
         """
         if encoder_outputs is None:
             encoder_outputs = self.encoder(input_ids, attention_mask, inputs_embeds)
@@ -301,7 +303,7 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
             if labels is None:
                 raise ValueError("LSTMForConditionalGeneration needs decoder_input_ids or labels")
             decoder_input_ids = self.prepare_decoder_input_ids_from_labels(labels)
-        state = self.decoder.start(annotations, mask) if past_key_values is None else past_key_values
+        state = cache or past_key_values or self.decoder.start(annotations, mask)
         embedded = self.encoder.embed_tokens(decoder_input_ids)  # (B, T, E)
         out, weights, state = self.decoder(embedded, annotations, mask, state)  # (B, T, E)
         logits = self.lm_head(self.dropout(out))  # (B, T, V)
@@ -314,9 +316,9 @@ class LSTMForConditionalGeneration(LSTMPreTrainedModel, GenerationMixin):
         output = Seq2SeqLMOutput(
             loss=loss,
             logits=logits,
-            past_key_values=None if use_cache is False else state,
             cross_attentions=(weights.unsqueeze(1),) if output_attentions and weights is not None else None,
             encoder_last_hidden_state=annotations,
+            **{CACHE: None if use_cache is False else state},
         )
         return output if return_dict else output.to_tuple()
 
