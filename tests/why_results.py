@@ -108,7 +108,7 @@ def bottleneck(units: list[dict], **more) -> dict:
     settings = {
         "recall": {"trained": {"copy": 20}, "steps": 9, "batch": 4, "rates": {"lstm": [0.001]}, "seeds": 1,
                    "tested": 100},
-        "translation": {"hidden": [128], "joined": 4, "rows": 100, "vocabulary": 500, "tokens": 90},
+        "translation": {"hidden": [128], "joined": 4, "rows": 100, "vocabulary": 500, "tokens": 90, "dropout": 0.1},
     }  # fmt: skip
     return data("bottleneck", settings, units, **more)
 

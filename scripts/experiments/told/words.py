@@ -94,9 +94,9 @@ LIMITS = {
         "trained for about an hour each; larger ones agree better.",
     ),
     "bottleneck": (
-        "Translators of a stated width were trained on the recipe's rows, joined by one to four at random. The bundled "
-        "pair was trained on single sentences and often stops after the first of several (see answer/reference): it "
-        "shows how each generalises, not what it can hold.",
+        "Translators of a stated width were trained on the recipe's rows, each alone and once more joined with one to "
+        "three others. The bundled pair was trained on single sentences and often stops after the first of several "
+        "(see answer/reference): it shows how each generalises, not what it can hold.",
         "The validation rows also chose the weights of each training. Long bins hold other sentences than short ones, "
         "so compare arms within a bin, not bins with each other.",
         "With one learning rate per family, the recipe's, for translation; copy and recall try two.",
@@ -175,9 +175,9 @@ def _recall(s: dict) -> str:
 
 def _translation(s: dict) -> str:
     trained = (
-        f"trained with the recipes, on joined rows, at hidden {_list(s['hidden'])} (of the LSTM's decoder; T5 has as "
-        f"many parameters as the LSTM with attention, ± 2 %), a vocabulary of {s['vocabulary']:,} and batches of "
-        f"{s['tokens']:,} tokens; and "
+        f"trained with the recipes, on single and joined rows, at hidden {_list(s['hidden'])} (of the LSTM's "
+        f"decoder; T5 has as many parameters as the LSTM with attention, ± 2 %), a vocabulary of {s['vocabulary']:,}, "
+        f"batches of {s['tokens']:,} tokens and dropout {s['dropout']:g}; and "
     )
     trained = trained if s["hidden"] else ""
     return (
