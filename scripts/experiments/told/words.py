@@ -102,6 +102,8 @@ LIMITS = {
         "(see answer/reference): it shows how each generalises, not what it can hold.",
         "The validation rows also chose the weights of each training. Long bins hold other sentences than short ones, "
         "so compare arms within a bin, not bins with each other.",
+        "How long the translators of a stated width were trained is in a table. Where that is an epoch or less, an "
+        "LSTM without attention has learnt little yet, and which arm leads may change with more.",
         "With one learning rate per family, the recipe's, for translation; copy and recall try two.",
         "T5's positions are relative, in buckets. Other schemes go on to longer inputs better or worse.",
         "The product itself splits long texts into sentences before translating; here that is switched off.",
