@@ -147,6 +147,7 @@ def translation(data: dict) -> list[Picture]:
             parts = next(iter(arms.values()))["bins"]
             names = ["{}–{}".format(*part["words"]) for part in parts]
             cell.set_xticks(range(len(parts)), names, fontsize=7.5, rotation=45)
+            cell.set_ylim(bottom=0)
             title = f"Hidden {hidden}" if hidden else "The bundled pair"
             head(cell, title, "length of the source, words", label)
     legend(figure, cells, NAMED)
