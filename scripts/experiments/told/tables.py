@@ -106,9 +106,9 @@ def _recall(data: dict) -> list[dict]:
     for (task, hidden), arms in shapes.recall(data).items():
         for arm, each in arms.items():
             cells = [interval(score) for score in each["lengths"].values()]
-            row = [hidden, arm, f"{each['parameters']:,}", f"{each['rate']:g}", *cells]
+            row = [hidden, arm, f"{each['parameters']:,}", f"{each['rate']:g}", each["seeds"], *cells]
             tables.setdefault(task, [[f"{n:,}" for n in each["lengths"]]]).append(row)
-    head = ["hidden", "arm", "parameters", "learning rate"]
+    head = ["hidden", "arm", "parameters", "learning rate", "seeds"]
     return [_table(f"{task}: exact match by length", [*head, *first], rows) for task, (first, *rows) in tables.items()]
 
 

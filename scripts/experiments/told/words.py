@@ -172,9 +172,10 @@ def _recall(s: dict) -> str:
     trained = " and ".join(f"{task} up to {most}" for task, most in s["trained"].items())
     return (
         f"Copy and recall: trained on {trained}, at most {s['steps']:,} steps of {s['batch']} rows, best of "
-        f"{max(map(len, s['rates'].values()))} learning rates, {s['seeds']} seed{'s' * (s['seeds'] > 1)}, "
-        f"{s['tested']} rows a length. Recall: pairs of a key and a value, then all keys in another order; the answer "
-        "is each of these with its value. T5 has as many parameters as the LSTM with attention (± 2 %)."
+        f"{max(map(len, s['rates'].values()))} learning rates, {s['seeds']} seed{'s' * (s['seeds'] > 1)} (the "
+        f"table says how many of them are done), {s['tested']} rows a length. Recall: pairs of a key and a value, then "
+        "all keys in another order; the answer is each of these with its value. T5 has as many parameters as the LSTM "
+        "with attention (± 2 %)."
     )
 
 
