@@ -23,7 +23,7 @@ def near(outputs, expected) -> bool:
         return len(outputs) == len(expected) and all(map(near, outputs, expected))
     if isinstance(outputs, dict):
         return outputs.keys() == expected.keys() and all(near(outputs[key], expected[key]) for key in outputs)
-    return outputs == (pytest.approx(expected, rel=1e-6, abs=2e-6) if isinstance(outputs, float) else expected)
+    return outputs == (pytest.approx(expected, abs=2e-6) if isinstance(outputs, float) else expected)
 
 
 def flat(outputs) -> list[dict]:

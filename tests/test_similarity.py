@@ -127,6 +127,7 @@ def test_samples_cover_the_scale_and_the_floor_beats_chance_on_them():
 
 
 def test_every_form_of_a_pair_has_the_same_answer_alone_and_in_a_batch(pipe):
+    pipe.model.double()  # in float32 a score of -5 is off by 2.4e-6 on some CPUs: more than `near` allows
     alone = [pipe(pair) for pair in PAIRS]
     assert all(set(output) == {"score"} and type(output["score"]) is float for output in alone)
     assert len({round(output["score"], 3) for output in alone}) > 3
